@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * User API of the virtual NPU (vnpu) accel driver.
+ */
+
+#ifndef _UAPI_VNPU_ACCEL_H_
+#define _UAPI_VNPU_ACCEL_H_
+
+#include "drm.h"
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+/**
+ * DOC: Overview
+ *
+ * A client creates buffer objects (BO), creates an address space (VM), binds
+ * BOs at virtual addresses of the VM, creates queues on the VM and submits
+ * command buffers, which are ranges of virtual addresses that hold packets.
+ * VM and queue IDs and BO handles belong to the open file; IDs start at 1.
+ * Syncobjs, PRIME and fdinfo are those of DRM core.
+ *
+ * Every structure may grow at its end: the kernel takes the missing tail of a
+ * short structure as zero, and rejects a longer one with a tail that is not
+ * zero with E2BIG. Flags that are not described and padding that is not zero
+ * are rejected with EINVAL. Common errors:
+ *
+ * - EINVAL: unknown flag, padding not zero, value out of range or misaligned
+ * - ENOENT: no such handle, VM, queue or syncobj
+ * - EFAULT: user memory cannot be read or written
+ * - ENOMEM: out of system memory
+ * - ENOSPC: out of VRAM, contexts, hardware queues
+ * - ENODEV: the device is gone
+ * - EINTR: interrupted by a signal; nothing was done (restarted if SA_RESTART)
+ */
+
+/**
+ * enum drm_vnpu_ioctl_id - IOCTL numbers, added to DRM_COMMAND_BASE
+ */
+enum drm_vnpu_ioctl_id {
+	/** @DRM_VNPU_DEV_QUERY: Query device properties. */
+	DRM_VNPU_DEV_QUERY = 0,
+
+	/** @DRM_VNPU_BO_CREATE: Create a buffer object. */
+	DRM_VNPU_BO_CREATE,
+
+	/** @DRM_VNPU_BO_MMAP_OFFSET: Get the offset to mmap a buffer object at. */
+	DRM_VNPU_BO_MMAP_OFFSET,
+
+	/** @DRM_VNPU_VM_CREATE: Create an address space. */
+	DRM_VNPU_VM_CREATE,
+
+	/** @DRM_VNPU_VM_DESTROY: Destroy an address space. */
+	DRM_VNPU_VM_DESTROY,
+
+	/** @DRM_VNPU_VM_BIND: Map and unmap ranges of an address space. */
+	DRM_VNPU_VM_BIND,
+
+	/** @DRM_VNPU_QUEUE_CREATE: Create a queue. */
+	DRM_VNPU_QUEUE_CREATE,
+
+	/** @DRM_VNPU_QUEUE_DESTROY: Destroy a queue. */
+	DRM_VNPU_QUEUE_DESTROY,
+
+	/** @DRM_VNPU_QUEUE_QUERY: Query the state of a queue. */
+	DRM_VNPU_QUEUE_QUERY,
+
+	/** @DRM_VNPU_SUBMIT: Submit a job to a queue. */
+	DRM_VNPU_SUBMIT,
+};
+
+/**
+ * struct drm_vnpu_array - An array in user memory
+ */
+struct drm_vnpu_array {
+	/** @stride: Size of one element, at most 4096. Elements may be longer or
+	 * shorter than the kernel knows, as structures may.
+	 */
+	__u32 stride;
+
+	/** @count: Number of elements. */
+	__u32 count;
+
+	/** @array: Pointer to the first element. Ignored if @count is zero. */
+	__u64 array;
+};
+
+/** @DRM_VNPU_SYNC_SIGNAL: The syncobj is signalled; without it, waited for. */
+#define DRM_VNPU_SYNC_SIGNAL		(1u << 0)
+/** @DRM_VNPU_SYNC_TIMELINE: The syncobj is a timeline; without it, binary. */
+#define DRM_VNPU_SYNC_TIMELINE		(1u << 1)
+
+/**
+ * struct drm_vnpu_sync - A synchronization operation
+ *
+ * A wait needs a fence in the syncobj at the time of the ioctl (else EINVAL).
+ */
+struct drm_vnpu_sync {
+	/** @flags: Mask of DRM_VNPU_SYNC_*. */
+	__u32 flags;
+
+	/** @handle: Syncobj handle. */
+	__u32 handle;
+
+	/** @timeline_value: Point of the timeline, not zero for a signal; must be
+	 * zero for a binary syncobj.
+	 */
+	__u64 timeline_value;
+};
+
+/**
+ * enum drm_vnpu_engine_class - What a queue can run
+ */
+enum drm_vnpu_engine_class {
+	/** @DRM_VNPU_ENGINE_COPY: Copies and fills. */
+	DRM_VNPU_ENGINE_COPY = 0,
+
+	/** @DRM_VNPU_ENGINE_TENSOR: Matrix products, elementwise, reductions. */
+	DRM_VNPU_ENGINE_TENSOR = 1,
+};
+
+/**
+ * enum drm_vnpu_dev_query_type - What DRM_VNPU_DEV_QUERY returns
+ */
+enum drm_vnpu_dev_query_type {
+	/** @DRM_VNPU_DEV_QUERY_DEVICE: struct drm_vnpu_device_info. */
+	DRM_VNPU_DEV_QUERY_DEVICE = 0,
+
+	/** @DRM_VNPU_DEV_QUERY_MEMORY: struct drm_vnpu_memory_info. */
+	DRM_VNPU_DEV_QUERY_MEMORY,
+
+	/** @DRM_VNPU_DEV_QUERY_ENGINES: struct drm_vnpu_engines_info. */
+	DRM_VNPU_DEV_QUERY_ENGINES,
+
+	/** @DRM_VNPU_DEV_QUERY_TIMESTAMP: struct drm_vnpu_timestamp_info. */
+	DRM_VNPU_DEV_QUERY_TIMESTAMP,
+};
+
+/**
+ * struct drm_vnpu_device_info - Properties of the device
+ */
+struct drm_vnpu_device_info {
+	/** @hw_version: Value of the VERSION register. */
+	__u32 hw_version;
+
+	/** @hw_caps: Value of the CAPS register. */
+	__u32 hw_caps;
+
+	/** @max_queues: Queues that clients can have together. */
+	__u32 max_queues;
+
+	/** @max_vms: Address spaces that clients can have together. */
+	__u32 max_vms;
+
+	/** @va_start: First virtual address that can be bound. */
+	__u64 va_start;
+
+	/** @va_end: First virtual address above those that can be bound. */
+	__u64 va_end;
+
+	/** @page_size: Granularity of BOs and bindings, in bytes. */
+	__u32 page_size;
+
+	/** @max_cmd_bytes: Largest command buffer. */
+	__u32 max_cmd_bytes;
+
+	/** @max_submit_cmds: Most command buffers of one submit. */
+	__u32 max_submit_cmds;
+
+	/** @max_queue_priority: Highest priority that the caller may ask for. */
+	__u32 max_queue_priority;
+};
+
+/**
+ * struct drm_vnpu_memory_info - Sizes of the device's memory, in bytes
+ */
+struct drm_vnpu_memory_info {
+	/** @vram_total: VRAM. */
+	__u64 vram_total;
+
+	/** @vram_used: VRAM in use, by all clients and the kernel. */
+	__u64 vram_used;
+
+	/** @visible_total: VRAM that the CPU can map. */
+	__u64 visible_total;
+
+	/** @visible_used: The part of it in use. */
+	__u64 visible_used;
+};
+
+/**
+ * struct drm_vnpu_engine_info - An engine class
+ */
+struct drm_vnpu_engine_info {
+	/** @engine_class: One of enum drm_vnpu_engine_class. */
+	__u32 engine_class;
+
+	/** @count: Number of engines of this class. */
+	__u32 count;
+};
+
+#define DRM_VNPU_MAX_ENGINE_CLASSES	8
+
+/**
+ * struct drm_vnpu_engines_info - Engines of the device
+ */
+struct drm_vnpu_engines_info {
+	/** @count: Valid elements of @engines. */
+	__u32 count;
+
+	/** @pad: Zero. */
+	__u32 pad;
+
+	/** @engines: The engine classes. */
+	struct drm_vnpu_engine_info engines[DRM_VNPU_MAX_ENGINE_CLASSES];
+};
+
+/**
+ * struct drm_vnpu_timestamp_info - Device and CPU clock, read together
+ */
+struct drm_vnpu_timestamp_info {
+	/** @device_ns: Device clock, in ns. */
+	__u64 device_ns;
+
+	/** @cpu_ns: CLOCK_MONOTONIC, in ns. */
+	__u64 cpu_ns;
+};
+
+/**
+ * struct drm_vnpu_dev_query - Arguments of DRM_IOCTL_VNPU_DEV_QUERY
+ */
+struct drm_vnpu_dev_query {
+	/** @type: One of enum drm_vnpu_dev_query_type. */
+	__u32 type;
+
+	/** @size: In: bytes at @pointer. Out: bytes that the kernel knows if
+	 * @pointer was NULL, else bytes written; a larger buffer is zero-filled.
+	 */
+	__u32 size;
+
+	/** @pointer: Where the structure is written, or NULL to ask for its size. */
+	__u64 pointer;
+};
+
+/** @DRM_VNPU_PLACEMENT_VRAM: The BO may be in VRAM. */
+#define DRM_VNPU_PLACEMENT_VRAM		(1u << 0)
+/** @DRM_VNPU_PLACEMENT_SYSTEM: The BO may be in system memory. */
+#define DRM_VNPU_PLACEMENT_SYSTEM	(1u << 1)
+
+/** @DRM_VNPU_BO_CPU_VISIBLE: Keep the BO where the CPU can map it while it is
+ * in VRAM. Needs DRM_VNPU_PLACEMENT_VRAM. A BO without it can still be mapped:
+ * it moves when the CPU touches it.
+ */
+#define DRM_VNPU_BO_CPU_VISIBLE		(1u << 0)
+
+/**
+ * struct drm_vnpu_bo_create - Arguments of DRM_IOCTL_VNPU_BO_CREATE
+ *
+ * The BO reads as zero. With both placements VRAM is preferred and system
+ * memory used when VRAM is short. A BO that is bound or used by the device is
+ * in one of its placements; between uses it can be evicted to system memory.
+ *
+ * Errors: EINVAL for size zero, no or unknown placement; E2BIG for a size that
+ * can never fit; ENOENT for @vm_id; ENOSPC, ENOMEM.
+ */
+struct drm_vnpu_bo_create {
+	/** @size: In: bytes. Out: bytes, rounded up to the page size. */
+	__u64 size;
+
+	/** @placements: Mask of DRM_VNPU_PLACEMENT_*. */
+	__u32 placements;
+
+	/** @flags: Mask of DRM_VNPU_BO_*. */
+	__u32 flags;
+
+	/** @vm_id: VM that the BO is private to, or zero. A private BO can be bound
+	 * to this VM only and cannot be exported, and costs nothing at submit.
+	 */
+	__u32 vm_id;
+
+	/** @handle: Out: handle of the BO. */
+	__u32 handle;
+};
+
+/**
+ * struct drm_vnpu_bo_mmap_offset - Arguments of DRM_IOCTL_VNPU_BO_MMAP_OFFSET
+ *
+ * Errors: ENOENT; EINVAL for an imported BO (map its dma-buf instead).
+ */
+struct drm_vnpu_bo_mmap_offset {
+	/** @handle: Handle of the BO. */
+	__u32 handle;
+
+	/** @flags: Zero. */
+	__u32 flags;
+
+	/** @offset: Out: offset to pass to mmap(). */
+	__u64 offset;
+};
+
+/**
+ * struct drm_vnpu_vm_create - Arguments of DRM_IOCTL_VNPU_VM_CREATE
+ *
+ * Errors: ENOSPC when all contexts are in use.
+ */
+struct drm_vnpu_vm_create {
+	/** @flags: Zero. */
+	__u32 flags;
+
+	/** @id: Out: ID of the VM. */
+	__u32 id;
+};
+
+/**
+ * struct drm_vnpu_vm_destroy - Arguments of DRM_IOCTL_VNPU_VM_DESTROY
+ *
+ * The ID is gone at once; the address space lives on until its queues have
+ * been destroyed and their jobs have finished.
+ */
+struct drm_vnpu_vm_destroy {
+	/** @id: ID of the VM. */
+	__u32 id;
+
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/**
+ * enum drm_vnpu_vm_bind_op_type - Operations of VM_BIND
+ */
+enum drm_vnpu_vm_bind_op_type {
+	/** @DRM_VNPU_VM_BIND_OP_MAP: Map a range of a BO; what the range of
+	 * addresses held before is unmapped, mappings that reach out of it are
+	 * cut.
+	 */
+	DRM_VNPU_VM_BIND_OP_MAP = 0,
+
+	/** @DRM_VNPU_VM_BIND_OP_UNMAP: Unmap a range; it may hold any number of
+	 * mappings or none, mappings that reach out of it are cut.
+	 */
+	DRM_VNPU_VM_BIND_OP_UNMAP,
+};
+
+/** @DRM_VNPU_VM_BIND_MAP_READONLY: The device may not write to the range. */
+#define DRM_VNPU_VM_BIND_MAP_READONLY	(1u << 0)
+
+/**
+ * struct drm_vnpu_vm_bind_op - One operation of VM_BIND
+ */
+struct drm_vnpu_vm_bind_op {
+	/** @op: One of enum drm_vnpu_vm_bind_op_type. */
+	__u32 op;
+
+	/** @flags: MAP: mask of DRM_VNPU_VM_BIND_MAP_*. UNMAP: zero. */
+	__u32 flags;
+
+	/** @handle: MAP: handle of the BO. UNMAP: zero. */
+	__u32 handle;
+
+	/** @pad: Zero. */
+	__u32 pad;
+
+	/** @bo_offset: MAP: first byte of the BO, page aligned. UNMAP: zero. */
+	__u64 bo_offset;
+
+	/** @va: First virtual address, page aligned. */
+	__u64 va;
+
+	/** @size: Bytes, multiple of the page size, not zero. */
+	__u64 size;
+};
+
+/** @DRM_VNPU_VM_BIND_ASYNC: Return when the operations are queued; syncs are
+ * allowed only with this flag.
+ */
+#define DRM_VNPU_VM_BIND_ASYNC		(1u << 0)
+
+/**
+ * struct drm_vnpu_vm_bind - Arguments of DRM_IOCTL_VNPU_VM_BIND
+ *
+ * The operations are carried out in order, all or none: every error is
+ * reported by the ioctl and then nothing has changed. Binds of a VM take
+ * effect in the order of the calls. A submit waits for the binds before it.
+ *
+ * Errors: EINVAL also for a BO that is private to another VM or a range out of
+ * the BO or the address space; E2BIG for more than 4096 operations or 1024
+ * syncs.
+ */
+struct drm_vnpu_vm_bind {
+	/** @vm_id: ID of the VM. */
+	__u32 vm_id;
+
+	/** @flags: Mask of DRM_VNPU_VM_BIND_ASYNC. */
+	__u32 flags;
+
+	/** @ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async. */
+	struct drm_vnpu_array ops;
+
+	/** @syncs: Array of struct drm_vnpu_sync. */
+	struct drm_vnpu_array syncs;
+};
+
+/**
+ * enum drm_vnpu_queue_priority - Priorities of a queue
+ */
+enum drm_vnpu_queue_priority {
+	/** @DRM_VNPU_QUEUE_PRIORITY_LOW: Background. */
+	DRM_VNPU_QUEUE_PRIORITY_LOW = 0,
+
+	/** @DRM_VNPU_QUEUE_PRIORITY_NORMAL: Default. */
+	DRM_VNPU_QUEUE_PRIORITY_NORMAL,
+
+	/** @DRM_VNPU_QUEUE_PRIORITY_HIGH: Needs CAP_SYS_NICE. */
+	DRM_VNPU_QUEUE_PRIORITY_HIGH,
+};
+
+/**
+ * struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
+ *
+ * Errors: EACCES for a priority that the caller may not have; ENOSPC when all
+ * hardware queues are in use.
+ */
+struct drm_vnpu_queue_create {
+	/** @vm_id: VM in which its command buffers run. */
+	__u32 vm_id;
+
+	/** @engine_class: One of enum drm_vnpu_engine_class. */
+	__u32 engine_class;
+
+	/** @priority: One of enum drm_vnpu_queue_priority. */
+	__u32 priority;
+
+	/** @flags: Zero. */
+	__u32 flags;
+
+	/** @id: Out: ID of the queue. */
+	__u32 id;
+
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/**
+ * struct drm_vnpu_queue_destroy - Arguments of DRM_IOCTL_VNPU_QUEUE_DESTROY
+ *
+ * Jobs that were submitted before still run; their fences signal.
+ */
+struct drm_vnpu_queue_destroy {
+	/** @id: ID of the queue. */
+	__u32 id;
+
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/** @DRM_VNPU_QUEUE_STATE_BANNED: A job failed; submits return EIO. */
+#define DRM_VNPU_QUEUE_STATE_BANNED	(1u << 0)
+/** @DRM_VNPU_QUEUE_STATE_FAULT: The ban came from a fault; see fault_*. */
+#define DRM_VNPU_QUEUE_STATE_FAULT	(1u << 1)
+/** @DRM_VNPU_QUEUE_STATE_TIMEOUT: The ban came from a job timeout. */
+#define DRM_VNPU_QUEUE_STATE_TIMEOUT	(1u << 2)
+
+/**
+ * struct drm_vnpu_queue_query - Arguments of DRM_IOCTL_VNPU_QUEUE_QUERY
+ */
+struct drm_vnpu_queue_query {
+	/** @id: ID of the queue. */
+	__u32 id;
+
+	/** @state: Out: mask of DRM_VNPU_QUEUE_STATE_*. */
+	__u32 state;
+
+	/** @fault_code: Out: fault code of the hardware. */
+	__u32 fault_code;
+
+	/** @fault_access: Out: access code of the hardware. */
+	__u32 fault_access;
+
+	/** @fault_addr: Out: faulting address. */
+	__u64 fault_addr;
+
+	/** @fault_ip: Out: address of the packet that faulted. */
+	__u64 fault_ip;
+
+	/** @jobs_submitted: Out: jobs submitted so far. */
+	__u64 jobs_submitted;
+
+	/** @jobs_completed: Out: jobs finished so far, failed ones included. */
+	__u64 jobs_completed;
+
+	/** @busy_ns: Out: ns that finished jobs have spent on engines. */
+	__u64 busy_ns;
+};
+
+/**
+ * struct drm_vnpu_cmd - A command buffer
+ */
+struct drm_vnpu_cmd {
+	/** @va: Virtual address, 8-byte aligned. */
+	__u64 va;
+
+	/** @size: Bytes, a multiple of 8, 8 to max_cmd_bytes. */
+	__u32 size;
+
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/**
+ * struct drm_vnpu_submit - Arguments of DRM_IOCTL_VNPU_SUBMIT
+ *
+ * The job runs its command buffers in order when its waits, the binds of its
+ * VM and the jobs before it in the queue have finished. A job without command
+ * buffers only synchronizes. When the job fails its fence carries an error:
+ * ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
+ * it; ENODEV when the device is gone.
+ *
+ * Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
+ * command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
+ * VRAM together.
+ */
+struct drm_vnpu_submit {
+	/** @queue_id: ID of the queue. */
+	__u32 queue_id;
+
+	/** @flags: Zero. */
+	__u32 flags;
+
+	/** @cmds: Array of struct drm_vnpu_cmd. */
+	struct drm_vnpu_array cmds;
+
+	/** @syncs: Array of struct drm_vnpu_sync. */
+	struct drm_vnpu_array syncs;
+};
+
+#define DRM_IOCTL_VNPU(__access, __id, __type) \
+	DRM_IO ## __access(DRM_COMMAND_BASE + DRM_VNPU_ ## __id, \
+			   struct drm_vnpu_ ## __type)
+
+#define DRM_IOCTL_VNPU_DEV_QUERY	DRM_IOCTL_VNPU(WR, DEV_QUERY, dev_query)
+#define DRM_IOCTL_VNPU_BO_CREATE	DRM_IOCTL_VNPU(WR, BO_CREATE, bo_create)
+#define DRM_IOCTL_VNPU_BO_MMAP_OFFSET	DRM_IOCTL_VNPU(WR, BO_MMAP_OFFSET, bo_mmap_offset)
+#define DRM_IOCTL_VNPU_VM_CREATE	DRM_IOCTL_VNPU(WR, VM_CREATE, vm_create)
+#define DRM_IOCTL_VNPU_VM_DESTROY	DRM_IOCTL_VNPU(WR, VM_DESTROY, vm_destroy)
+#define DRM_IOCTL_VNPU_VM_BIND		DRM_IOCTL_VNPU(WR, VM_BIND, vm_bind)
+#define DRM_IOCTL_VNPU_QUEUE_CREATE	DRM_IOCTL_VNPU(WR, QUEUE_CREATE, queue_create)
+#define DRM_IOCTL_VNPU_QUEUE_DESTROY	DRM_IOCTL_VNPU(WR, QUEUE_DESTROY, queue_destroy)
+#define DRM_IOCTL_VNPU_QUEUE_QUERY	DRM_IOCTL_VNPU(WR, QUEUE_QUERY, queue_query)
+#define DRM_IOCTL_VNPU_SUBMIT		DRM_IOCTL_VNPU(WR, SUBMIT, submit)
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif /* _UAPI_VNPU_ACCEL_H_ */
