@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: what the engines compute.
+ *
+ * Plain C on mapped host memory. Nothing here knows QEMU, the guest, addresses
+ * or packets, so that it can be compiled, sanitized and fuzzed alone. The
+ * caller has decoded and validated the packet, translated its addresses and
+ * mapped them; these functions never fail, they only finish or are aborted.
+ *
+ * Scatter lists. An operand is the list of the host memory pieces that hold
+ * its bytes, in order. An operand with rows (COPY_2D, GEMM) is its rows end to
+ * end: the bytes between rows are not in the list and are never touched, and a
+ * leading dimension or stride needs no mention. Pieces have any length and
+ * alignment (an element may straddle two pieces); neighbours that are
+ * contiguous in host memory should be merged, because then no copy is made. The
+ * list must hold at least the operand's bytes: more is ignored.
+ *
+ * Memory may change while it is read (a guest CPU writes it): results then are
+ * arbitrary, but nothing outside the lists is touched.
+ */
+
+#ifndef VNPU_EXEC_H
+#define VNPU_EXEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct VnpuIov {
+    void *base;
+    size_t len;
+} VnpuIov;
+
+typedef struct VnpuSg {
+    const VnpuIov *iov;
+    size_t niov;
+} VnpuSg;
+
+/*
+ * COPY and COPY_2D. Overlap is a matter of the guest's addresses, which only
+ * the caller knows: it sets @backward when the destination starts inside the
+ * source range (src < dst < src + size), and the bytes then move last first.
+ * COPY_2D never sets it.
+ */
+typedef struct VnpuCopy {
+    VnpuSg src;
+    VnpuSg dst;
+    uint64_t size;
+    bool backward;
+} VnpuCopy;
+
+typedef struct VnpuFill {
+    VnpuSg dst;
+    uint64_t size;              /* multiple of 4 */
+    uint32_t pattern;
+} VnpuFill;
+
+/* c[m,n] = activation(a[m,k] x b[k,n] + bias[n]), as the packet says */
+typedef struct VnpuGemm {
+    uint32_t dtype;             /* enum vnpu_dtype: I8, F16, BF16 or F32 */
+    uint32_t activation;        /* enum vnpu_activation */
+    uint32_t m;
+    uint32_t n;
+    uint32_t k;
+    bool trans_b;               /* b is n rows of k elements */
+    bool accumulate;
+    bool has_bias;
+    VnpuSg a;                   /* m rows of k elements */
+    VnpuSg b;                   /* k rows of n elements, unless trans_b */
+    VnpuSg c;                   /* m rows of n elements of 4 bytes */
+    VnpuSg bias;                /* n elements of 4 bytes */
+} VnpuGemm;
+
+typedef struct VnpuEltwise {
+    uint32_t op;                /* enum vnpu_eltwise_op */
+    uint32_t dtype;             /* enum vnpu_dtype, any */
+    uint64_t count;
+    VnpuSg a;
+    VnpuSg b;
+    VnpuSg dst;
+} VnpuEltwise;
+
+typedef struct VnpuReduce {
+    uint32_t op;                /* enum vnpu_reduce_op */
+    uint32_t dtype;             /* enum vnpu_dtype, any */
+    uint32_t rows;
+    uint32_t cols;
+    VnpuSg src;                 /* rows * cols elements */
+    VnpuSg dst;                 /* rows elements of 4 bytes */
+} VnpuReduce;
+
+/* State of one engine's thread: scratch memory and choices. */
+typedef struct VnpuExec VnpuExec;
+
+/*
+ * @abort is read atomically while working and may be set by any thread: the
+ * function that runs returns false within a millisecond or so, its output
+ * written in part. NULL: never aborted. Returns NULL when memory is short.
+ */
+VnpuExec *vnpu_exec_new(const int *abort);
+void vnpu_exec_free(VnpuExec *x);
+
+/* f32 products run on a BLAS library; the reference is used otherwise */
+bool vnpu_exec_have_blas(void);
+
+/*
+ * Choose between BLAS (the default where built in) and the reference, for
+ * comparison. No effect where BLAS is not built in.
+ */
+void vnpu_exec_use_blas(VnpuExec *x, bool on);
+
+/* Each returns false if it was aborted. */
+bool vnpu_exec_copy(VnpuExec *x, const VnpuCopy *p);
+bool vnpu_exec_fill(VnpuExec *x, const VnpuFill *p);
+bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p);
+bool vnpu_exec_eltwise(VnpuExec *x, const VnpuEltwise *p);
+bool vnpu_exec_reduce(VnpuExec *x, const VnpuReduce *p);
+
+#endif
