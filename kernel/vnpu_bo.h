@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Buffer objects.
+ */
+
+#ifndef __VNPU_BO_H__
+#define __VNPU_BO_H__
+
+#include <linux/types.h>
+
+#include <drm/drm_gem.h>
+#include <drm/ttm/ttm_bo.h>
+
+struct dma_buf;
+struct dma_buf_attachment;
+struct dma_fence;
+struct dma_resv;
+struct drm_device;
+struct drm_file;
+struct drm_printer;
+struct gpu_buddy_block;
+struct sg_table;
+struct ttm_operation_ctx;
+struct ttm_resource;
+struct ttm_tt;
+struct vnpu_device;
+
+/**
+ * struct vnpu_bo - A buffer object
+ */
+struct vnpu_bo {
+	/** @ttm: TTM object; the GEM object is its base. */
+	struct ttm_buffer_object ttm;
+
+	/** @placements: Mask of DRM_VNPU_PLACEMENT_*; constant. */
+	u32 placements;
+
+	/** @flags: Mask of DRM_VNPU_BO_*; constant. */
+	u32 flags;
+
+	/** @uncleared: Content does not matter to anyone; constant. */
+	bool uncleared;
+
+	/** @region: Memory type it is in (TTM_PL_*), for statistics; written
+	 * under the reservation, read without.
+	 */
+	u32 region;
+
+	/** @resv_obj: Reference to the object whose reservation a private BO
+	 * shares, NULL for other BOs; constant. Its life also keeps the identity
+	 * of the VM: compare with vnpu_bo_bindable(), never VM pointers.
+	 */
+	struct drm_gem_object *resv_obj;
+
+	/** @content: Fence of the job that last wrote the content for the kernel
+	 * (clear or move), NULL if a CPU did; under the reservation. An error in
+	 * it means that the content is lost.
+	 */
+	struct dma_fence *content;
+};
+
+/**
+ * struct vnpu_res_cursor - Walks a range of a BO in contiguous segments
+ */
+struct vnpu_res_cursor {
+	/** @addr: VRAM offset or DMA address of the segment. */
+	u64 addr;
+
+	/** @size: Bytes left of the segment, zero at the end of the range. */
+	u64 size;
+
+	/** @remaining: Bytes left of the range, the segment included. */
+	u64 remaining;
+
+	/** @vram: @addr is a VRAM offset. */
+	bool vram;
+
+	/* Private: position in the list of blocks or in the pages. */
+	const struct ttm_resource *res;
+	const struct ttm_tt *tt;
+	struct gpu_buddy_block *block;
+	unsigned long page;
+};
+
+#define to_vnpu_bo(obj) \
+	container_of(obj, struct vnpu_bo, ttm.base)
+#define ttm_to_vnpu_bo(bo) \
+	container_of(bo, struct vnpu_bo, ttm)
+
+static inline struct vnpu_bo *vnpu_bo_get(struct vnpu_bo *bo)
+{
+	drm_gem_object_get(&bo->ttm.base);
+	return bo;
+}
+
+static inline void vnpu_bo_put(struct vnpu_bo *bo)
+{
+	if (bo)
+		drm_gem_object_put(&bo->ttm.base);
+}
+
+static inline u64 vnpu_bo_size(const struct vnpu_bo *bo)
+{
+	return bo->ttm.base.size;
+}
+
+static inline bool vnpu_bo_is_private(const struct vnpu_bo *bo)
+{
+	return bo->resv_obj;
+}
+
+/* Whether the BO may be bound to the VM with reservation @vm_resv. */
+static inline bool vnpu_bo_bindable(const struct vnpu_bo *bo,
+				    const struct dma_resv *vm_resv)
+{
+	return !bo->resv_obj || bo->ttm.base.resv == vm_resv;
+}
+
+/* A new reference, or NULL. */
+static inline struct vnpu_bo *vnpu_bo_lookup(struct drm_file *file, u32 handle)
+{
+	struct drm_gem_object *obj = drm_gem_object_lookup(file, handle);
+
+	return obj ? to_vnpu_bo(obj) : NULL;
+}
+
+/*
+ * Reservation held: puts the BO where the device can use it; the work may still
+ * be under way when it returns (KERNEL fences). -ENOSPC: no VRAM; -EIO: the
+ * content was lost; -ENOMEM, -EINTR/-ERESTARTSYS.
+ */
+int vnpu_bo_validate(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx);
+
+/* Reservation held, BO validated: walk [offset, offset + size). */
+void vnpu_res_first(struct vnpu_bo *bo, u64 offset, u64 size,
+		    struct vnpu_res_cursor *cur);
+void vnpu_res_first_in(const struct ttm_resource *res, const struct ttm_tt *tt,
+		       u64 offset, u64 size, struct vnpu_res_cursor *cur);
+/* Advance by @n bytes, at most cur->size. */
+void vnpu_res_next(struct vnpu_res_cursor *cur, u64 n);
+
+/* Pinned, contiguous, CPU-visible VRAM with undefined content. */
+struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
+				      u64 *vram_offset);
+/* May take the reservation: not from a signalling path. */
+void vnpu_bo_free_kernel(struct vnpu_bo *bo);
+
+bool vnpu_ttm_bo_is_vnpu(const struct ttm_buffer_object *tbo);
+int vnpu_bo_pin_system(struct vnpu_bo *bo);
+void vnpu_bo_unpin(struct vnpu_bo *bo);
+void vnpu_bo_moved(struct vnpu_bo *bo);
+
+int vnpu_ioctl_bo_create(struct drm_device *drm, void *data,
+			 struct drm_file *file);
+int vnpu_ioctl_bo_mmap_offset(struct drm_device *drm, void *data,
+			      struct drm_file *file);
+
+/* drm_driver.show_fdinfo, the memory part. */
+void vnpu_bo_show_fdinfo(struct drm_printer *p, struct drm_file *file);
+
+/* vnpu_prime.c: drm_driver.gem_prime_import, .gem_prime_import_sg_table. */
+struct drm_gem_object *vnpu_prime_import(struct drm_device *drm,
+					 struct dma_buf *dma_buf);
+struct drm_gem_object *
+vnpu_prime_import_sg_table(struct drm_device *drm,
+			   struct dma_buf_attachment *attach,
+			   struct sg_table *sgt);
+struct dma_buf *vnpu_prime_export(struct drm_gem_object *obj, int flags);
+
+struct vnpu_bo *vnpu_bo_alloc(struct vnpu_device *vdev, u64 size);
+int vnpu_bo_init(struct vnpu_bo *bo, struct vnpu_device *vdev,
+		 enum ttm_bo_type type, struct dma_resv *resv,
+		 struct sg_table *sgt);
+
+/* Argument checks, apart for their unit tests. */
+struct drm_vnpu_bo_create;
+int vnpu_bo_check_create(const struct drm_vnpu_bo_create *args, u64 vram_limit,
+			 u64 visible_limit, u64 system_limit, u64 *size);
+
+#endif

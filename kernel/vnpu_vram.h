@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * VRAM manager: a TTM resource manager on the buddy allocator.
+ */
+
+#ifndef __VNPU_VRAM_H__
+#define __VNPU_VRAM_H__
+
+#include <linux/gpu_buddy.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+
+#include <drm/ttm/ttm_placement.h>
+#include <drm/ttm/ttm_resource.h>
+
+struct drm_printer;
+struct ttm_device;
+struct vnpu_device;
+
+/**
+ * struct vnpu_vram_mgr - All of VRAM
+ */
+struct vnpu_vram_mgr {
+	/** @base: What TTM sees. */
+	struct ttm_resource_manager base;
+
+	/** @mm: The allocator; protected by @lock. */
+	struct gpu_buddy mm;
+
+	/** @lock: Protects @mm and @visible_used. Taken inside reservations. */
+	struct mutex lock;
+
+	/** @size: Bytes of VRAM; constant. */
+	u64 size;
+
+	/** @visible_size: Bytes from offset 0 that the CPU can map; constant. */
+	u64 visible_size;
+
+	/** @visible_used: Bytes of these in use. */
+	u64 visible_used;
+};
+
+/**
+ * struct vnpu_vram_resource - A set of VRAM blocks
+ */
+struct vnpu_vram_resource {
+	/** @base: What TTM sees. */
+	struct ttm_resource base;
+
+	/** @blocks: List of struct gpu_buddy_block, in the order of the BO. */
+	struct list_head blocks;
+
+	/** @visible: Bytes of the blocks that the CPU can map. */
+	u64 visible;
+};
+
+#define to_vnpu_vram_mgr(man) \
+	container_of(man, struct vnpu_vram_mgr, base)
+#define to_vnpu_vram_resource(res) \
+	container_of(res, struct vnpu_vram_resource, base)
+
+int vnpu_vram_mgr_init(struct vnpu_vram_mgr *mgr, struct ttm_device *bdev,
+		       u64 size, u64 visible_size);
+void vnpu_vram_mgr_fini(struct vnpu_vram_mgr *mgr, struct ttm_device *bdev);
+
+u64 vnpu_vram_used(struct vnpu_vram_mgr *mgr);
+u64 vnpu_vram_visible_used(struct vnpu_vram_mgr *mgr);
+
+bool vnpu_vram_res_visible(const struct vnpu_vram_mgr *mgr,
+			   const struct ttm_resource *res);
+bool vnpu_vram_res_offset(const struct vnpu_vram_mgr *mgr,
+			  const struct ttm_resource *res, u64 pos, u64 *offset);
+
+/* The arithmetic of the manager, apart for its unit tests. */
+struct vnpu_vram_request {
+	u64 start;
+	u64 end;
+	u64 size;
+	u64 align;
+	unsigned long flags;
+};
+
+int vnpu_vram_request_init(struct vnpu_vram_request *req, u64 total, u64 size,
+			   u64 align, const struct ttm_place *place);
+u64 vnpu_vram_visible_part(u64 offset, u64 size, u64 visible_size);
+bool vnpu_vram_block_within(u64 offset, u64 size, const struct ttm_place *place);
+bool vnpu_vram_block_overlaps(u64 offset, u64 size,
+			      const struct ttm_place *place);
+
+#endif
