@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef VNPU_DEVICE_H
+#define VNPU_DEVICE_H
+
+#include <linux/idr.h>
+#include <linux/io.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/rwsem.h>
+#include <linux/workqueue.h>
+
+#include <drm/drm_device.h>
+#include <drm/ttm/ttm_device.h>
+
+#include <drm/vnpu_accel.h>
+
+#include "vnpu_compat.h"
+#include "vnpu_event.h"
+#include "vnpu_hw.h"
+#include "vnpu_irq.h"
+#include "vnpu_migrate.h"
+#include "vnpu_ptpool.h"
+#include "vnpu_vram.h"
+
+struct vnpu_ring;
+
+/* Hardware queues that the driver keeps for itself. */
+#define VNPU_PAGING_QUEUE	0
+#define VNPU_MMU_QUEUE		1
+#define VNPU_FIRST_USER_QUEUE	2
+
+/* Engine classes of the uAPI, used as array indices. */
+#define VNPU_NUM_ENGINE_CLASSES	(DRM_VNPU_ENGINE_TENSOR + 1)
+
+struct vnpu_engine {
+	/* One of enum vnpu_engine_type; constant. */
+	u32 type;
+
+	/* Rings that run on it; under vnpu_device.rings_lock. */
+	unsigned int load;
+};
+
+struct vnpu_device {
+	struct drm_device drm;
+	struct pci_dev *pdev;
+
+	/*
+	 * BAR0 and BAR2. They go with the PCI device: only to be touched
+	 * between drm_dev_enter() and drm_dev_exit().
+	 */
+	void __iomem *regs;
+	void __iomem *aperture;
+
+	/* CPU physical address of BAR2. */
+	phys_addr_t aperture_phys;
+
+	/* Bytes of VRAM, and bytes of it that BAR2 shows. */
+	u64 vram_size;
+	u64 aperture_size;
+
+	/* What the hardware says of itself; constant after probe. */
+	u32 hw_version;
+	u32 hw_caps;
+	u32 num_queues;
+	u32 num_contexts;
+	u32 num_engines;
+
+	struct vnpu_engine engines[VNPU_MAX_ENGINES];
+
+	/* Engines of each class of the uAPI; constant after probe. */
+	u32 class_count[VNPU_NUM_ENGINE_CLASSES];
+
+	struct ttm_device ttm;
+	struct vnpu_vram_mgr vram;
+	struct vnpu_ptpool ptpool;
+	struct vnpu_migrate migrate;
+
+	/* Moves and clears of BOs; page table updates. */
+	struct vnpu_ring *paging_ring;
+	struct vnpu_ring *mmu_ring;
+
+	/* Hardware contexts in use, see vnpu_vm_dev_init(). */
+	struct ida ctx_ida;
+
+	/* Guards @rings, their list of @engines' loads and hw_fini of rings. */
+	struct mutex rings_lock;
+
+	/* All rings by hardware queue, kernel ones included. */
+	struct vnpu_ring *rings[VNPU_MAX_QUEUES];
+
+	/*
+	 * Fence records, one a hardware queue, in coherent memory. Gone with
+	 * the PCI device.
+	 */
+	struct vnpu_rec_fence *fences;
+	dma_addr_t fences_dma;
+
+	struct vnpu_irq irq;
+	struct vnpu_events events;
+
+	/*
+	 * Held for reading while ring entries are written and handed over, for
+	 * writing while a queue or the device is reset. Nests outside
+	 * vnpu_ring.lock. Part of the fence signalling path: nothing may
+	 * allocate memory or wait for a fence under it.
+	 */
+	struct rw_semaphore reset_lock;
+
+	/* The device did not come back from a reset; under @reset_lock. */
+	bool wedged;
+
+	/* Resets of the device so far, for debugfs; under @reset_lock. */
+	unsigned int reset_count;
+
+	/* run_job and free_job of all rings. */
+	struct workqueue_struct *sched_wq;
+
+	/* Timeouts and recovery of all rings: ordered, so one at a time. */
+	struct workqueue_struct *reset_wq;
+
+	/* Teardown of queues, which the scheduler's own work may not do. */
+	struct workqueue_struct *cleanup_wq;
+};
+
+static inline struct vnpu_device *to_vnpu_device(struct drm_device *drm)
+{
+	return container_of(drm, struct vnpu_device, drm);
+}
+
+static inline u32 vnpu_read32(struct vnpu_device *vdev, u32 reg)
+{
+	return readl(vdev->regs + reg);
+}
+
+static inline void vnpu_write32(struct vnpu_device *vdev, u32 reg, u32 value)
+{
+	writel(value, vdev->regs + reg);
+}
+
+/* @reg is the offset of the low half. */
+static inline u64 vnpu_read64(struct vnpu_device *vdev, u32 reg)
+{
+	return lo_hi_readq(vdev->regs + reg);
+}
+
+static inline void vnpu_write64(struct vnpu_device *vdev, u32 reg, u64 value)
+{
+	lo_hi_writeq(value, vdev->regs + reg);
+}
+
+int vnpu_device_init(struct vnpu_device *vdev);
+void vnpu_device_unplug(struct vnpu_device *vdev);
+int vnpu_device_pick_engine(struct vnpu_device *vdev, u32 type);
+u64 vnpu_device_timestamp(struct vnpu_device *vdev);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef VNPU_DRV_H
+#define VNPU_DRV_H
+
+#include <linux/kref.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_file.h>
+
+#include "vnpu_device.h"
+
+/*
+ * Times that the queues of an open file have spent on engines. Referenced by
+ * the file and its queues, because a queue may run jobs after the file is gone
+ * and the times of a queue are not lost with it.
+ */
+struct vnpu_stats {
+	struct kref ref;
+	atomic64_t busy_ns[VNPU_NUM_ENGINE_CLASSES];
+};
+
+struct vnpu_stats *vnpu_stats_get(struct vnpu_stats *stats);
+void vnpu_stats_put(struct vnpu_stats *stats);
+
+/* An open file. */
+struct vnpu_file {
+	struct vnpu_device *vdev;
+
+	/*
+	 * IDs to struct vnpu_vm and struct vnpu_queue. The entry holds a
+	 * reference; look-ups take theirs under the lock of the xarray.
+	 */
+	struct xarray vms;
+	struct xarray queues;
+
+	struct vnpu_stats *stats;
+};
+
+static inline struct vnpu_file *to_vnpu_file(struct drm_file *file)
+{
+	return file->driver_priv;
+}
+
+extern unsigned int vnpu_job_timeout_ms;
+
+int vnpu_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *file);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef VNPU_QUEUE_H
+#define VNPU_QUEUE_H
+
+#include <linux/completion.h>
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/workqueue.h>
+
+#include <drm/gpu_scheduler.h>
+
+#include <drm/vnpu_accel.h>
+
+struct drm_device;
+struct drm_file;
+struct vnpu_device;
+struct vnpu_file;
+struct vnpu_ring;
+struct vnpu_vm;
+
+/* Most command buffers of a submit. */
+#define VNPU_MAX_CMDS	16
+
+/*
+ * A queue of a client. References: the ID in vnpu_file.queues, ioctls at work,
+ * jobs.
+ */
+struct vnpu_queue {
+	struct kref ref;
+	struct vnpu_device *vdev;
+	struct vnpu_vm *vm;
+	struct vnpu_ring *ring;
+	struct drm_sched_entity entity;
+
+	/* Orders arming and pushing of jobs. Nests inside reservation locks. */
+	struct mutex submit_lock;
+
+	/* Constant: values of the uAPI. */
+	u32 engine_class;
+	u32 priority;
+
+	/* Last reference given up where teardown may not happen. */
+	struct work_struct free_work;
+};
+
+struct vnpu_queue *vnpu_queue_lookup(struct vnpu_file *vfile, u32 id);
+struct vnpu_queue *vnpu_queue_get(struct vnpu_queue *queue);
+void vnpu_queue_put(struct vnpu_queue *queue);
+void vnpu_queue_put_deferred(struct vnpu_queue *queue);
+void vnpu_queue_file_close(struct vnpu_file *vfile);
+
+int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);
+int vnpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file);
+int vnpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *file);
+int vnpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file);
+
+#endif
