@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Small helpers that several end-to-end tests share."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device, Fence, Queue, Vm
+from vnpu.hw.codes import Compare, SignalOp
+from vnpu.hw.packets import Copy, Signal, Wait
+
+PAGE = 4096
+MIB = 1 << 20
+
+
+@contextlib.contextmanager
+def raises_errno(*numbers: int) -> Iterator[None]:
+    """Expect an OSError whose errno is one of ``numbers``."""
+    with pytest.raises(OSError) as info:
+        yield
+    names = [errno.errorcode[n] for n in numbers]
+    got = errno.errorcode.get(info.value.errno, info.value.errno)
+    assert info.value.errno in numbers, f"errno is {got}, expected {' or '.join(names)}"
+
+
+def pattern(size: int, seed: int = 1) -> bytes:
+    """``size`` bytes that differ from seed to seed and from place to place."""
+    return np.random.default_rng(seed).bytes(size)
+
+
+class Copier:
+    """A VM with a copy queue, and the buffers that its tests copy between."""
+
+    def __init__(self, npu: Device) -> None:
+        self.npu = npu
+        self.vm: Vm = npu.vm_create()
+        self.queue: Queue = npu.queue_create(self.vm, engine=COPY)
+
+    def buffer(self, size: int, placement: Any = SYSTEM, **kwargs: Any) -> tuple[Bo, int]:
+        bo = self.npu.bo_create(size, placement=placement, **kwargs)
+        return bo, self.vm.bind(bo)
+
+    def copy(self, src: int, dst: int, size: int, **kwargs: Any) -> Fence:
+        return self.queue.submit([Copy(src=src, dst=dst, size=size)], **kwargs)
+
+
+class Gate:
+    """A word that a job waits for, opened by the CPU or by another queue."""
+
+    def __init__(self, npu: Device, vm: Vm) -> None:
+        self.bo = npu.bo_create(PAGE, placement=SYSTEM)
+        self.va = vm.bind(self.bo)
+        self.word = self.bo.map()
+
+    def packets(self, value: int = 1) -> list[Any]:
+        return [Wait(compare=Compare.EQ, addr=self.va, value=value, mask=2**64 - 1)]
+
+    def signal(self, value: int = 1) -> Signal:
+        return Signal(op=SignalOp.SET, addr=self.va, value=value)
+
+    def open(self, value: int = 1) -> None:
+        self.word[:8] = value.to_bytes(8, "little")
+
+
+def fill_bo(bo: Bo, seed: int) -> bytes:
+    data = pattern(bo.size, seed)
+    bo.write(data)
+    return data
+
+
+PLACEMENTS = [pytest.param(VRAM, id="vram"), pytest.param(SYSTEM, id="system")]
