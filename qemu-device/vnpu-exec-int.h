@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: inside of the execution kernels: scratch memory, the abort
+ * check, walking of scatter lists and conversion of element types.
+ */
+
+#ifndef VNPU_EXEC_INT_H
+#define VNPU_EXEC_INT_H
+
+#include <assert.h>
+#include <string.h>
+
+#include "vnpu_hw.h"
+#include "vnpu-exec.h"
+
+/* Some loops have an AVX2 twin, chosen at run time. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define VNPU_EXEC_X86 1
+#endif
+
+/*
+ * GEMM works on blocks of c of MB x NB, KB deep: a block is the work between
+ * two abort checks, some 0.5 ms. The panel of b that a block column needs is
+ * kept whole, which bounds its depth by GEMM_MAX_DIM.
+ */
+#define GEMM_MB         192
+#define GEMM_NB         256
+#define GEMM_KB         384
+
+/* elements of one step of ELTWISE and REDUCE */
+#define STEP_ELEMS      4096
+/* bytes of one step of COPY and FILL */
+#define STEP_BYTES      (512 * 1024)
+#define FILL_BYTES      (16 * 1024)
+
+struct VnpuExec {
+    const int *abort;
+    bool blas;
+    /* GEMM */
+    float *panel_b;             /* GEMM_MAX_DIM x GEMM_NB */
+    float *block_a;             /* GEMM_MB x GEMM_KB */
+    float *block_c;             /* GEMM_MB x GEMM_NB, float or int32_t */
+    /* one step of each operand; GEMM gathers rows in raw */
+    float *step[3];
+    void *raw;                  /* GEMM_MAX_DIM elements of 4 bytes */
+};
+
+static inline bool vnpu_exec_aborted(const VnpuExec *x)
+{
+    return x->abort && __atomic_load_n(x->abort, __ATOMIC_RELAXED);
+}
+
+static inline size_t vnpu_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A position in a scatter list. Running off its end is the caller's bug. */
+typedef struct VnpuCursor {
+    const VnpuIov *iov;
+    size_t niov;
+    size_t off;
+} VnpuCursor;
+
+static inline void vnpu_cursor_skip(VnpuCursor *c, uint64_t len)
+{
+    while (c->niov && len >= c->iov->len - c->off) {
+        len -= c->iov->len - c->off;
+        c->iov++;
+        c->niov--;
+        c->off = 0;
+    }
+    assert(c->niov || !len);
+    c->off += len;
+}
+
+static inline VnpuCursor vnpu_cursor(VnpuSg sg, uint64_t skip)
+{
+    VnpuCursor c = { .iov = sg.iov, .niov = sg.niov };
+
+    vnpu_cursor_skip(&c, skip);
+    return c;
+}
+
+static inline size_t vnpu_cursor_run(const VnpuCursor *c)
+{
+    assert(c->niov);
+    return c->iov->len - c->off;
+}
+
+static inline void *vnpu_cursor_ptr(const VnpuCursor *c)
+{
+    return (char *)c->iov->base + c->off;
+}
+
+/* Copy @len bytes out of or into the list and go on. */
+void vnpu_cursor_get(VnpuCursor *c, void *buf, size_t len);
+void vnpu_cursor_put(VnpuCursor *c, const void *buf, size_t len);
+
+/*
+ * The next @len bytes as one aligned array: in place if they are, else in
+ * @scratch. Goes on.
+ */
+const void *vnpu_cursor_read(VnpuCursor *c, void *scratch, size_t len,
+                             size_t align);
+
+/*
+ * Where to write the next @len bytes: in place, or @scratch. Does not go on;
+ * vnpu_cursor_commit() does, and stores @scratch if that was the answer.
+ */
+void *vnpu_cursor_write(const VnpuCursor *c, void *scratch, size_t len,
+                        size_t align);
+void vnpu_cursor_commit(VnpuCursor *c, const void *where, size_t len);
+
+size_t vnpu_dtype_bytes(uint32_t dtype);
+
+/* f16, bf16 or f32 to f32; @src is aligned to its element */
+void vnpu_to_f32(float *dst, const void *src, size_t count, uint32_t dtype);
+/* f32 to f16, bf16 or f32, to the nearest even; NaN stays a quiet NaN */
+void vnpu_from_f32(void *dst, const float *src, size_t count, uint32_t dtype);
+
+/*
+ * Inner loops, built for the baseline and, on x86, for AVX2, chosen at run
+ * time. c is GEMM_NB wide and is added to.
+ */
+
+/* a: mb x lda floats; b: kb x GEMM_NB floats, zero from column nb on */
+void vnpu_gemm_f32(float *c, const float *a, size_t lda, const float *b,
+                   size_t mb, size_t nb, size_t kb);
+/* a: mb rows, b: nb rows of kb int16_t each, ld apart */
+void vnpu_gemm_i16(uint32_t *c, const int16_t *a, size_t lda,
+                   const int16_t *b, size_t ldb,
+                   size_t mb, size_t nb, size_t kb);
+
+#endif
