@@ -1,0 +1,1249 @@
+# SPDX-License-Identifier: MIT
+"""Generated from kernel/include/uapi/drm/vnpu_accel.h by `python -m vnpu.uapi`; do not edit."""
+
+# ruff: noqa: E501
+# fmt: off
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING
+
+from vnpu.uapi.base import Field, Ioctl, Struct
+from vnpu.uapi.call import call
+
+if TYPE_CHECKING:
+    from vnpu.guest import Process
+
+HEADER_SHA256 = "102ecce0e1fe307261ad6b274bd6ead1395ac40b74c3d4efecc8cbff31cfe4b5"
+
+MAX_ENGINE_CLASSES = 0x8
+
+
+class IoctlId(IntEnum):
+    """IOCTL numbers, added to DRM_COMMAND_BASE"""
+
+    DEV_QUERY = 0
+    """Query device properties."""
+    BO_CREATE = 1
+    """Create a buffer object."""
+    BO_MMAP_OFFSET = 2
+    """Get the offset to mmap a buffer object at."""
+    VM_CREATE = 3
+    """Create an address space."""
+    VM_DESTROY = 4
+    """Destroy an address space."""
+    VM_BIND = 5
+    """Map and unmap ranges of an address space."""
+    QUEUE_CREATE = 6
+    """Create a queue."""
+    QUEUE_DESTROY = 7
+    """Destroy a queue."""
+    QUEUE_QUERY = 8
+    """Query the state of a queue."""
+    SUBMIT = 9
+    """Submit a job to a queue."""
+
+
+class EngineClass(IntEnum):
+    """What a queue can run"""
+
+    COPY = 0
+    """Copies and fills."""
+    TENSOR = 1
+    """Matrix products, elementwise, reductions."""
+
+
+class DevQueryType(IntEnum):
+    """What DRM_VNPU_DEV_QUERY returns"""
+
+    DEVICE = 0
+    """struct drm_vnpu_device_info."""
+    MEMORY = 1
+    """struct drm_vnpu_memory_info."""
+    ENGINES = 2
+    """struct drm_vnpu_engines_info."""
+    TIMESTAMP = 3
+    """struct drm_vnpu_timestamp_info."""
+
+
+class VmBindOpType(IntEnum):
+    """Operations of VM_BIND"""
+
+    MAP = 0
+    """Map a range of a BO; what the range of addresses held before is unmapped, mappings that
+    reach out of it are cut.
+    """
+    UNMAP = 1
+    """Unmap a range; it may hold any number of mappings or none, mappings that reach out of it
+    are cut.
+    """
+
+
+class QueuePriority(IntEnum):
+    """Priorities of a queue"""
+
+    LOW = 0
+    """Background."""
+    NORMAL = 1
+    """Default."""
+    HIGH = 2
+    """Needs CAP_SYS_NICE."""
+
+
+class BoFlag(IntFlag):
+    """DRM_VNPU_BO_*"""
+
+    CPU_VISIBLE = 0x1
+    """Keep the BO where the CPU can map it while it is in VRAM. Needs DRM_VNPU_PLACEMENT_VRAM.
+    A BO without it can still be mapped: it moves when the CPU touches it.
+    """
+
+
+class SyncFlag(IntFlag):
+    """DRM_VNPU_SYNC_*"""
+
+    SIGNAL = 0x1
+    """The syncobj is signalled; without it, waited for."""
+    TIMELINE = 0x2
+    """The syncobj is a timeline; without it, binary."""
+
+
+class VmBindFlag(IntFlag):
+    """DRM_VNPU_VM_BIND_*"""
+
+    ASYNC = 0x1
+    """Return when the operations are queued; syncs are allowed only with this flag."""
+
+
+class PlacementFlag(IntFlag):
+    """DRM_VNPU_PLACEMENT_*"""
+
+    VRAM = 0x1
+    """The BO may be in VRAM."""
+    SYSTEM = 0x2
+    """The BO may be in system memory."""
+
+
+class VmBindMapFlag(IntFlag):
+    """DRM_VNPU_VM_BIND_MAP_*"""
+
+    READONLY = 0x1
+    """The device may not write to the range."""
+
+
+class QueueStateFlag(IntFlag):
+    """DRM_VNPU_QUEUE_STATE_*"""
+
+    BANNED = 0x1
+    """A job failed; submits return EIO."""
+    FAULT = 0x2
+    """The ban came from a fault; see fault_*."""
+    TIMEOUT = 0x4
+    """The ban came from a job timeout."""
+
+
+class Array(Struct):
+    """struct drm_vnpu_array - An array in user memory
+
+    stride: Size of one element, at most 4096. Elements may be longer or shorter than the
+        kernel knows, as structures may.
+    count: Number of elements.
+    array: Pointer to the first element. Ignored if count is zero.
+    """
+
+    _c_name_ = "struct drm_vnpu_array"
+    _size_ = 16
+    _fields_ = (
+        Field("stride", 0, "u32"),
+        Field("count", 4, "u32"),
+        Field("array", 8, "u64"),
+    )
+    __slots__ = (
+        "stride",
+        "count",
+        "array",
+    )
+    stride: int
+    count: int
+    array: int
+
+    def __init__(
+        self,
+        *,
+        stride: int = 0,
+        count: int = 0,
+        array: int = 0,
+    ) -> None:
+        self.stride = stride
+        self.count = count
+        self.array = array
+
+
+class Sync(Struct):
+    """struct drm_vnpu_sync - A synchronization operation
+
+    A wait needs a fence in the syncobj at the time of the ioctl (else EINVAL).
+
+    flags: Mask of DRM_VNPU_SYNC_*.
+    handle: Syncobj handle.
+    timeline_value: Point of the timeline, not zero for a signal; must be zero for a
+        binary syncobj.
+    """
+
+    _c_name_ = "struct drm_vnpu_sync"
+    _size_ = 16
+    _fields_ = (
+        Field("flags", 0, "u32", symbols=SyncFlag),
+        Field("handle", 4, "u32"),
+        Field("timeline_value", 8, "u64"),
+    )
+    __slots__ = (
+        "flags",
+        "handle",
+        "timeline_value",
+    )
+    flags: int
+    handle: int
+    timeline_value: int
+
+    def __init__(
+        self,
+        *,
+        flags: int = 0,
+        handle: int = 0,
+        timeline_value: int = 0,
+    ) -> None:
+        self.flags = flags
+        self.handle = handle
+        self.timeline_value = timeline_value
+
+
+class DeviceInfo(Struct):
+    """struct drm_vnpu_device_info - Properties of the device
+
+    hw_version: Value of the VERSION register.
+    hw_caps: Value of the CAPS register.
+    max_queues: Queues that clients can have together.
+    max_vms: Address spaces that clients can have together.
+    va_start: First virtual address that can be bound.
+    va_end: First virtual address above those that can be bound.
+    page_size: Granularity of BOs and bindings, in bytes.
+    max_cmd_bytes: Largest command buffer.
+    max_submit_cmds: Most command buffers of one submit.
+    max_queue_priority: Highest priority that the caller may ask for.
+    """
+
+    _c_name_ = "struct drm_vnpu_device_info"
+    _size_ = 48
+    _fields_ = (
+        Field("hw_version", 0, "u32"),
+        Field("hw_caps", 4, "u32"),
+        Field("max_queues", 8, "u32"),
+        Field("max_vms", 12, "u32"),
+        Field("va_start", 16, "u64"),
+        Field("va_end", 24, "u64"),
+        Field("page_size", 32, "u32"),
+        Field("max_cmd_bytes", 36, "u32"),
+        Field("max_submit_cmds", 40, "u32"),
+        Field("max_queue_priority", 44, "u32"),
+    )
+    __slots__ = (
+        "hw_version",
+        "hw_caps",
+        "max_queues",
+        "max_vms",
+        "va_start",
+        "va_end",
+        "page_size",
+        "max_cmd_bytes",
+        "max_submit_cmds",
+        "max_queue_priority",
+    )
+    hw_version: int
+    hw_caps: int
+    max_queues: int
+    max_vms: int
+    va_start: int
+    va_end: int
+    page_size: int
+    max_cmd_bytes: int
+    max_submit_cmds: int
+    max_queue_priority: int
+
+    def __init__(
+        self,
+        *,
+        hw_version: int = 0,
+        hw_caps: int = 0,
+        max_queues: int = 0,
+        max_vms: int = 0,
+        va_start: int = 0,
+        va_end: int = 0,
+        page_size: int = 0,
+        max_cmd_bytes: int = 0,
+        max_submit_cmds: int = 0,
+        max_queue_priority: int = 0,
+    ) -> None:
+        self.hw_version = hw_version
+        self.hw_caps = hw_caps
+        self.max_queues = max_queues
+        self.max_vms = max_vms
+        self.va_start = va_start
+        self.va_end = va_end
+        self.page_size = page_size
+        self.max_cmd_bytes = max_cmd_bytes
+        self.max_submit_cmds = max_submit_cmds
+        self.max_queue_priority = max_queue_priority
+
+
+class MemoryInfo(Struct):
+    """struct drm_vnpu_memory_info - Sizes of the device's memory, in bytes
+
+    vram_total: VRAM.
+    vram_used: VRAM in use, by all clients and the kernel.
+    visible_total: VRAM that the CPU can map.
+    visible_used: The part of it in use.
+    """
+
+    _c_name_ = "struct drm_vnpu_memory_info"
+    _size_ = 32
+    _fields_ = (
+        Field("vram_total", 0, "u64"),
+        Field("vram_used", 8, "u64"),
+        Field("visible_total", 16, "u64"),
+        Field("visible_used", 24, "u64"),
+    )
+    __slots__ = (
+        "vram_total",
+        "vram_used",
+        "visible_total",
+        "visible_used",
+    )
+    vram_total: int
+    vram_used: int
+    visible_total: int
+    visible_used: int
+
+    def __init__(
+        self,
+        *,
+        vram_total: int = 0,
+        vram_used: int = 0,
+        visible_total: int = 0,
+        visible_used: int = 0,
+    ) -> None:
+        self.vram_total = vram_total
+        self.vram_used = vram_used
+        self.visible_total = visible_total
+        self.visible_used = visible_used
+
+
+class EngineInfo(Struct):
+    """struct drm_vnpu_engine_info - An engine class
+
+    engine_class: One of enum drm_vnpu_engine_class.
+    count: Number of engines of this class.
+    """
+
+    _c_name_ = "struct drm_vnpu_engine_info"
+    _size_ = 8
+    _fields_ = (
+        Field("engine_class", 0, "u32", symbols=EngineClass),
+        Field("count", 4, "u32"),
+    )
+    __slots__ = (
+        "engine_class",
+        "count",
+    )
+    engine_class: int
+    count: int
+
+    def __init__(
+        self,
+        *,
+        engine_class: int = 0,
+        count: int = 0,
+    ) -> None:
+        self.engine_class = engine_class
+        self.count = count
+
+
+class EnginesInfo(Struct):
+    """struct drm_vnpu_engines_info - Engines of the device
+
+    count: Valid elements of engines.
+    pad: Zero.
+    engines: The engine classes.
+    """
+
+    _c_name_ = "struct drm_vnpu_engines_info"
+    _size_ = 72
+    _fields_ = (
+        Field("count", 0, "u32"),
+        Field("pad", 4, "u32"),
+        Field("engines", 8, "struct", count=8, struct=EngineInfo),
+    )
+    __slots__ = (
+        "count",
+        "pad",
+        "engines",
+    )
+    count: int
+    pad: int
+    engines: tuple[EngineInfo, ...]
+
+    def __init__(
+        self,
+        *,
+        count: int = 0,
+        pad: int = 0,
+        engines: Sequence[EngineInfo] = (),
+    ) -> None:
+        self.count = count
+        self.pad = pad
+        self.engines = tuple(engines)
+
+
+class TimestampInfo(Struct):
+    """struct drm_vnpu_timestamp_info - Device and CPU clock, read together
+
+    device_ns: Device clock, in ns.
+    cpu_ns: CLOCK_MONOTONIC, in ns.
+    """
+
+    _c_name_ = "struct drm_vnpu_timestamp_info"
+    _size_ = 16
+    _fields_ = (
+        Field("device_ns", 0, "u64"),
+        Field("cpu_ns", 8, "u64"),
+    )
+    __slots__ = (
+        "device_ns",
+        "cpu_ns",
+    )
+    device_ns: int
+    cpu_ns: int
+
+    def __init__(
+        self,
+        *,
+        device_ns: int = 0,
+        cpu_ns: int = 0,
+    ) -> None:
+        self.device_ns = device_ns
+        self.cpu_ns = cpu_ns
+
+
+class DevQuery(Struct):
+    """struct drm_vnpu_dev_query - Arguments of DRM_IOCTL_VNPU_DEV_QUERY
+
+    type: One of enum drm_vnpu_dev_query_type.
+    size: In: bytes at pointer. Out: bytes that the kernel knows if pointer was NULL, else
+        bytes written; a larger buffer is zero-filled.
+    pointer: Where the structure is written, or NULL to ask for its size.
+    """
+
+    _c_name_ = "struct drm_vnpu_dev_query"
+    _size_ = 16
+    _fields_ = (
+        Field("type", 0, "u32", symbols=DevQueryType),
+        Field("size", 4, "u32"),
+        Field("pointer", 8, "u64"),
+    )
+    __slots__ = (
+        "type",
+        "size",
+        "pointer",
+    )
+    type: int
+    size: int
+    pointer: int
+
+    def __init__(
+        self,
+        *,
+        type: int = 0,
+        size: int = 0,
+        pointer: int = 0,
+    ) -> None:
+        self.type = type
+        self.size = size
+        self.pointer = pointer
+
+
+class BoCreate(Struct):
+    """struct drm_vnpu_bo_create - Arguments of DRM_IOCTL_VNPU_BO_CREATE
+
+    The BO reads as zero. With both placements VRAM is preferred and system
+    memory used when VRAM is short. A BO that is bound or used by the device is
+    in one of its placements; between uses it can be evicted to system memory.
+
+    Errors: EINVAL for size zero, no or unknown placement; E2BIG for a size that
+    can never fit; ENOENT for vm_id; ENOSPC, ENOMEM.
+
+    size: In: bytes. Out: bytes, rounded up to the page size.
+    placements: Mask of DRM_VNPU_PLACEMENT_*.
+    flags: Mask of DRM_VNPU_BO_*.
+    vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
+        only and cannot be exported, and costs nothing at submit.
+    handle: Out: handle of the BO.
+    """
+
+    _c_name_ = "struct drm_vnpu_bo_create"
+    _size_ = 24
+    _fields_ = (
+        Field("size", 0, "u64"),
+        Field("placements", 8, "u32", symbols=PlacementFlag),
+        Field("flags", 12, "u32", symbols=BoFlag),
+        Field("vm_id", 16, "u32"),
+        Field("handle", 20, "u32"),
+    )
+    __slots__ = (
+        "size",
+        "placements",
+        "flags",
+        "vm_id",
+        "handle",
+    )
+    size: int
+    placements: int
+    flags: int
+    vm_id: int
+    handle: int
+
+    def __init__(
+        self,
+        *,
+        size: int = 0,
+        placements: int = 0,
+        flags: int = 0,
+        vm_id: int = 0,
+        handle: int = 0,
+    ) -> None:
+        self.size = size
+        self.placements = placements
+        self.flags = flags
+        self.vm_id = vm_id
+        self.handle = handle
+
+
+class BoMmapOffset(Struct):
+    """struct drm_vnpu_bo_mmap_offset - Arguments of DRM_IOCTL_VNPU_BO_MMAP_OFFSET
+
+    Errors: ENOENT; EINVAL for an imported BO (map its dma-buf instead).
+
+    handle: Handle of the BO.
+    flags: Zero.
+    offset: Out: offset to pass to mmap().
+    """
+
+    _c_name_ = "struct drm_vnpu_bo_mmap_offset"
+    _size_ = 16
+    _fields_ = (
+        Field("handle", 0, "u32"),
+        Field("flags", 4, "u32"),
+        Field("offset", 8, "u64"),
+    )
+    __slots__ = (
+        "handle",
+        "flags",
+        "offset",
+    )
+    handle: int
+    flags: int
+    offset: int
+
+    def __init__(
+        self,
+        *,
+        handle: int = 0,
+        flags: int = 0,
+        offset: int = 0,
+    ) -> None:
+        self.handle = handle
+        self.flags = flags
+        self.offset = offset
+
+
+class VmCreate(Struct):
+    """struct drm_vnpu_vm_create - Arguments of DRM_IOCTL_VNPU_VM_CREATE
+
+    Errors: ENOSPC when all contexts are in use.
+
+    flags: Zero.
+    id: Out: ID of the VM.
+    """
+
+    _c_name_ = "struct drm_vnpu_vm_create"
+    _size_ = 8
+    _fields_ = (
+        Field("flags", 0, "u32"),
+        Field("id", 4, "u32"),
+    )
+    __slots__ = (
+        "flags",
+        "id",
+    )
+    flags: int
+    id: int
+
+    def __init__(
+        self,
+        *,
+        flags: int = 0,
+        id: int = 0,
+    ) -> None:
+        self.flags = flags
+        self.id = id
+
+
+class VmDestroy(Struct):
+    """struct drm_vnpu_vm_destroy - Arguments of DRM_IOCTL_VNPU_VM_DESTROY
+
+    The ID is gone at once; the address space lives on until its queues have
+    been destroyed and their jobs have finished.
+
+    id: ID of the VM.
+    pad: Zero.
+    """
+
+    _c_name_ = "struct drm_vnpu_vm_destroy"
+    _size_ = 8
+    _fields_ = (
+        Field("id", 0, "u32"),
+        Field("pad", 4, "u32"),
+    )
+    __slots__ = (
+        "id",
+        "pad",
+    )
+    id: int
+    pad: int
+
+    def __init__(
+        self,
+        *,
+        id: int = 0,
+        pad: int = 0,
+    ) -> None:
+        self.id = id
+        self.pad = pad
+
+
+class VmBindOp(Struct):
+    """struct drm_vnpu_vm_bind_op - One operation of VM_BIND
+
+    op: One of enum drm_vnpu_vm_bind_op_type.
+    flags: MAP: mask of DRM_VNPU_VM_BIND_MAP_*. UNMAP: zero.
+    handle: MAP: handle of the BO. UNMAP: zero.
+    pad: Zero.
+    bo_offset: MAP: first byte of the BO, page aligned. UNMAP: zero.
+    va: First virtual address, page aligned.
+    size: Bytes, multiple of the page size, not zero.
+    """
+
+    _c_name_ = "struct drm_vnpu_vm_bind_op"
+    _size_ = 40
+    _fields_ = (
+        Field("op", 0, "u32", symbols=VmBindOpType),
+        Field("flags", 4, "u32", symbols=VmBindMapFlag),
+        Field("handle", 8, "u32"),
+        Field("pad", 12, "u32"),
+        Field("bo_offset", 16, "u64"),
+        Field("va", 24, "u64"),
+        Field("size", 32, "u64"),
+    )
+    __slots__ = (
+        "op",
+        "flags",
+        "handle",
+        "pad",
+        "bo_offset",
+        "va",
+        "size",
+    )
+    op: int
+    flags: int
+    handle: int
+    pad: int
+    bo_offset: int
+    va: int
+    size: int
+
+    def __init__(
+        self,
+        *,
+        op: int = 0,
+        flags: int = 0,
+        handle: int = 0,
+        pad: int = 0,
+        bo_offset: int = 0,
+        va: int = 0,
+        size: int = 0,
+    ) -> None:
+        self.op = op
+        self.flags = flags
+        self.handle = handle
+        self.pad = pad
+        self.bo_offset = bo_offset
+        self.va = va
+        self.size = size
+
+
+class VmBind(Struct):
+    """struct drm_vnpu_vm_bind - Arguments of DRM_IOCTL_VNPU_VM_BIND
+
+    The operations are carried out in order, all or none: every error is
+    reported by the ioctl and then nothing has changed. Binds of a VM take
+    effect in the order of the calls. A submit waits for the binds before it.
+
+    Errors: EINVAL also for a BO that is private to another VM or a range out of
+    the BO or the address space; E2BIG for more than 4096 operations or 1024
+    syncs.
+
+    vm_id: ID of the VM.
+    flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
+    ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async.
+    syncs: Array of struct drm_vnpu_sync.
+    """
+
+    _c_name_ = "struct drm_vnpu_vm_bind"
+    _size_ = 40
+    _fields_ = (
+        Field("vm_id", 0, "u32"),
+        Field("flags", 4, "u32", symbols=VmBindFlag),
+        Field("ops", 8, "struct", struct=Array, element=VmBindOp),
+        Field("syncs", 24, "struct", struct=Array, element=Sync),
+    )
+    __slots__ = (
+        "vm_id",
+        "flags",
+        "ops",
+        "syncs",
+    )
+    vm_id: int
+    flags: int
+    ops: Array
+    syncs: Array
+
+    def __init__(
+        self,
+        *,
+        vm_id: int = 0,
+        flags: int = 0,
+        ops: Array | None = None,
+        syncs: Array | None = None,
+    ) -> None:
+        self.vm_id = vm_id
+        self.flags = flags
+        self.ops = Array() if ops is None else ops
+        self.syncs = Array() if syncs is None else syncs
+
+
+class QueueCreate(Struct):
+    """struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
+
+    Errors: EACCES for a priority that the caller may not have; ENOSPC when all
+    hardware queues are in use.
+
+    vm_id: VM in which its command buffers run.
+    engine_class: One of enum drm_vnpu_engine_class.
+    priority: One of enum drm_vnpu_queue_priority.
+    flags: Zero.
+    id: Out: ID of the queue.
+    pad: Zero.
+    """
+
+    _c_name_ = "struct drm_vnpu_queue_create"
+    _size_ = 24
+    _fields_ = (
+        Field("vm_id", 0, "u32"),
+        Field("engine_class", 4, "u32", symbols=EngineClass),
+        Field("priority", 8, "u32", symbols=QueuePriority),
+        Field("flags", 12, "u32"),
+        Field("id", 16, "u32"),
+        Field("pad", 20, "u32"),
+    )
+    __slots__ = (
+        "vm_id",
+        "engine_class",
+        "priority",
+        "flags",
+        "id",
+        "pad",
+    )
+    vm_id: int
+    engine_class: int
+    priority: int
+    flags: int
+    id: int
+    pad: int
+
+    def __init__(
+        self,
+        *,
+        vm_id: int = 0,
+        engine_class: int = 0,
+        priority: int = 0,
+        flags: int = 0,
+        id: int = 0,
+        pad: int = 0,
+    ) -> None:
+        self.vm_id = vm_id
+        self.engine_class = engine_class
+        self.priority = priority
+        self.flags = flags
+        self.id = id
+        self.pad = pad
+
+
+class QueueDestroy(Struct):
+    """struct drm_vnpu_queue_destroy - Arguments of DRM_IOCTL_VNPU_QUEUE_DESTROY
+
+    Jobs that were submitted before still run; their fences signal.
+
+    id: ID of the queue.
+    pad: Zero.
+    """
+
+    _c_name_ = "struct drm_vnpu_queue_destroy"
+    _size_ = 8
+    _fields_ = (
+        Field("id", 0, "u32"),
+        Field("pad", 4, "u32"),
+    )
+    __slots__ = (
+        "id",
+        "pad",
+    )
+    id: int
+    pad: int
+
+    def __init__(
+        self,
+        *,
+        id: int = 0,
+        pad: int = 0,
+    ) -> None:
+        self.id = id
+        self.pad = pad
+
+
+class QueueQuery(Struct):
+    """struct drm_vnpu_queue_query - Arguments of DRM_IOCTL_VNPU_QUEUE_QUERY
+
+    id: ID of the queue.
+    state: Out: mask of DRM_VNPU_QUEUE_STATE_*.
+    fault_code: Out: fault code of the hardware.
+    fault_access: Out: access code of the hardware.
+    fault_addr: Out: faulting address.
+    fault_ip: Out: address of the packet that faulted.
+    jobs_submitted: Out: jobs submitted so far.
+    jobs_completed: Out: jobs finished so far, failed ones included.
+    busy_ns: Out: ns that finished jobs have spent on engines.
+    """
+
+    _c_name_ = "struct drm_vnpu_queue_query"
+    _size_ = 56
+    _fields_ = (
+        Field("id", 0, "u32"),
+        Field("state", 4, "u32", symbols=QueueStateFlag),
+        Field("fault_code", 8, "u32"),
+        Field("fault_access", 12, "u32"),
+        Field("fault_addr", 16, "u64"),
+        Field("fault_ip", 24, "u64"),
+        Field("jobs_submitted", 32, "u64"),
+        Field("jobs_completed", 40, "u64"),
+        Field("busy_ns", 48, "u64"),
+    )
+    __slots__ = (
+        "id",
+        "state",
+        "fault_code",
+        "fault_access",
+        "fault_addr",
+        "fault_ip",
+        "jobs_submitted",
+        "jobs_completed",
+        "busy_ns",
+    )
+    id: int
+    state: int
+    fault_code: int
+    fault_access: int
+    fault_addr: int
+    fault_ip: int
+    jobs_submitted: int
+    jobs_completed: int
+    busy_ns: int
+
+    def __init__(
+        self,
+        *,
+        id: int = 0,
+        state: int = 0,
+        fault_code: int = 0,
+        fault_access: int = 0,
+        fault_addr: int = 0,
+        fault_ip: int = 0,
+        jobs_submitted: int = 0,
+        jobs_completed: int = 0,
+        busy_ns: int = 0,
+    ) -> None:
+        self.id = id
+        self.state = state
+        self.fault_code = fault_code
+        self.fault_access = fault_access
+        self.fault_addr = fault_addr
+        self.fault_ip = fault_ip
+        self.jobs_submitted = jobs_submitted
+        self.jobs_completed = jobs_completed
+        self.busy_ns = busy_ns
+
+
+class Cmd(Struct):
+    """struct drm_vnpu_cmd - A command buffer
+
+    va: Virtual address, 8-byte aligned.
+    size: Bytes, a multiple of 8, 8 to max_cmd_bytes.
+    pad: Zero.
+    """
+
+    _c_name_ = "struct drm_vnpu_cmd"
+    _size_ = 16
+    _fields_ = (
+        Field("va", 0, "u64"),
+        Field("size", 8, "u32"),
+        Field("pad", 12, "u32"),
+    )
+    __slots__ = (
+        "va",
+        "size",
+        "pad",
+    )
+    va: int
+    size: int
+    pad: int
+
+    def __init__(
+        self,
+        *,
+        va: int = 0,
+        size: int = 0,
+        pad: int = 0,
+    ) -> None:
+        self.va = va
+        self.size = size
+        self.pad = pad
+
+
+class Submit(Struct):
+    """struct drm_vnpu_submit - Arguments of DRM_IOCTL_VNPU_SUBMIT
+
+    The job runs its command buffers in order when its waits, the binds of its
+    VM and the jobs before it in the queue have finished. A job without command
+    buffers only synchronizes. When the job fails its fence carries an error:
+    ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
+    it; ENODEV when the device is gone.
+
+    Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
+    command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
+    VRAM together.
+
+    queue_id: ID of the queue.
+    flags: Zero.
+    cmds: Array of struct drm_vnpu_cmd.
+    syncs: Array of struct drm_vnpu_sync.
+    """
+
+    _c_name_ = "struct drm_vnpu_submit"
+    _size_ = 40
+    _fields_ = (
+        Field("queue_id", 0, "u32"),
+        Field("flags", 4, "u32"),
+        Field("cmds", 8, "struct", struct=Array, element=Cmd),
+        Field("syncs", 24, "struct", struct=Array, element=Sync),
+    )
+    __slots__ = (
+        "queue_id",
+        "flags",
+        "cmds",
+        "syncs",
+    )
+    queue_id: int
+    flags: int
+    cmds: Array
+    syncs: Array
+
+    def __init__(
+        self,
+        *,
+        queue_id: int = 0,
+        flags: int = 0,
+        cmds: Array | None = None,
+        syncs: Array | None = None,
+    ) -> None:
+        self.queue_id = queue_id
+        self.flags = flags
+        self.cmds = Array() if cmds is None else cmds
+        self.syncs = Array() if syncs is None else syncs
+
+
+DEV_QUERY = Ioctl("DRM_IOCTL_VNPU_DEV_QUERY", 0xc0106440, DevQuery)
+BO_CREATE = Ioctl("DRM_IOCTL_VNPU_BO_CREATE", 0xc0186441, BoCreate)
+BO_MMAP_OFFSET = Ioctl("DRM_IOCTL_VNPU_BO_MMAP_OFFSET", 0xc0106442, BoMmapOffset)
+VM_CREATE = Ioctl("DRM_IOCTL_VNPU_VM_CREATE", 0xc0086443, VmCreate)
+VM_DESTROY = Ioctl("DRM_IOCTL_VNPU_VM_DESTROY", 0xc0086444, VmDestroy)
+VM_BIND = Ioctl("DRM_IOCTL_VNPU_VM_BIND", 0xc0286445, VmBind)
+QUEUE_CREATE = Ioctl("DRM_IOCTL_VNPU_QUEUE_CREATE", 0xc0186446, QueueCreate)
+QUEUE_DESTROY = Ioctl("DRM_IOCTL_VNPU_QUEUE_DESTROY", 0xc0086447, QueueDestroy)
+QUEUE_QUERY = Ioctl("DRM_IOCTL_VNPU_QUEUE_QUERY", 0xc0386448, QueueQuery)
+SUBMIT = Ioctl("DRM_IOCTL_VNPU_SUBMIT", 0xc0286449, Submit)
+STRUCTS: tuple[type[Struct], ...] = (Array, Sync, DeviceInfo, MemoryInfo, EngineInfo, EnginesInfo, TimestampInfo, DevQuery, BoCreate, BoMmapOffset, VmCreate, VmDestroy, VmBindOp, VmBind, QueueCreate, QueueDestroy, QueueQuery, Cmd, Submit,)
+IOCTLS: tuple[Ioctl, ...] = (DEV_QUERY, BO_CREATE, BO_MMAP_OFFSET, VM_CREATE, VM_DESTROY, VM_BIND, QUEUE_CREATE, QUEUE_DESTROY, QUEUE_QUERY, SUBMIT,)
+
+
+def dev_query(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    type: int = 0,
+    size: int = 0,
+    pointer: int = 0,
+) -> DevQuery:
+    """DRM_IOCTL_VNPU_DEV_QUERY
+
+    type: One of enum drm_vnpu_dev_query_type.
+    size: In: bytes at pointer. Out: bytes that the kernel knows if pointer was NULL, else
+        bytes written; a larger buffer is zero-filled.
+    pointer: Where the structure is written, or NULL to ask for its size.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = DevQuery(type=type, size=size, pointer=pointer)
+    return call(proc, file, DEV_QUERY, arg)
+
+
+def bo_create(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    size: int = 0,
+    placements: int = 0,
+    flags: int = 0,
+    vm_id: int = 0,
+) -> BoCreate:
+    """DRM_IOCTL_VNPU_BO_CREATE
+
+    The BO reads as zero. With both placements VRAM is preferred and system
+    memory used when VRAM is short. A BO that is bound or used by the device is
+    in one of its placements; between uses it can be evicted to system memory.
+
+    Errors: EINVAL for size zero, no or unknown placement; E2BIG for a size that
+    can never fit; ENOENT for vm_id; ENOSPC, ENOMEM.
+
+    size: In: bytes. Out: bytes, rounded up to the page size.
+    placements: Mask of DRM_VNPU_PLACEMENT_*.
+    flags: Mask of DRM_VNPU_BO_*.
+    vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
+        only and cannot be exported, and costs nothing at submit.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = BoCreate(size=size, placements=placements, flags=flags, vm_id=vm_id)
+    return call(proc, file, BO_CREATE, arg)
+
+
+def bo_mmap_offset(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    handle: int = 0,
+    flags: int = 0,
+) -> BoMmapOffset:
+    """DRM_IOCTL_VNPU_BO_MMAP_OFFSET
+
+    Errors: ENOENT; EINVAL for an imported BO (map its dma-buf instead).
+
+    handle: Handle of the BO.
+    flags: Zero.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = BoMmapOffset(handle=handle, flags=flags)
+    return call(proc, file, BO_MMAP_OFFSET, arg)
+
+
+def vm_create(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    flags: int = 0,
+) -> VmCreate:
+    """DRM_IOCTL_VNPU_VM_CREATE
+
+    Errors: ENOSPC when all contexts are in use.
+
+    flags: Zero.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = VmCreate(flags=flags)
+    return call(proc, file, VM_CREATE, arg)
+
+
+def vm_destroy(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    id: int = 0,
+    pad: int = 0,
+) -> VmDestroy:
+    """DRM_IOCTL_VNPU_VM_DESTROY
+
+    The ID is gone at once; the address space lives on until its queues have
+    been destroyed and their jobs have finished.
+
+    id: ID of the VM.
+    pad: Zero.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = VmDestroy(id=id, pad=pad)
+    return call(proc, file, VM_DESTROY, arg)
+
+
+def vm_bind(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    vm_id: int = 0,
+    flags: int = 0,
+    ops: Array | Sequence[VmBindOp] = (),
+    syncs: Array | Sequence[Sync] = (),
+) -> VmBind:
+    """DRM_IOCTL_VNPU_VM_BIND
+
+    The operations are carried out in order, all or none: every error is
+    reported by the ioctl and then nothing has changed. Binds of a VM take
+    effect in the order of the calls. A submit waits for the binds before it.
+
+    Errors: EINVAL also for a BO that is private to another VM or a range out of
+    the BO or the address space; E2BIG for more than 4096 operations or 1024
+    syncs.
+
+    vm_id: ID of the VM.
+    flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
+    ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async.
+    syncs: Array of struct drm_vnpu_sync.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = VmBind(vm_id=vm_id, flags=flags)
+    return call(proc, file, VM_BIND, arg, {"ops": ops, "syncs": syncs})
+
+
+def queue_create(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    vm_id: int = 0,
+    engine_class: int = 0,
+    priority: int = 0,
+    flags: int = 0,
+    pad: int = 0,
+) -> QueueCreate:
+    """DRM_IOCTL_VNPU_QUEUE_CREATE
+
+    Errors: EACCES for a priority that the caller may not have; ENOSPC when all
+    hardware queues are in use.
+
+    vm_id: VM in which its command buffers run.
+    engine_class: One of enum drm_vnpu_engine_class.
+    priority: One of enum drm_vnpu_queue_priority.
+    flags: Zero.
+    pad: Zero.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = QueueCreate(vm_id=vm_id, engine_class=engine_class, priority=priority, flags=flags, pad=pad)
+    return call(proc, file, QUEUE_CREATE, arg)
+
+
+def queue_destroy(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    id: int = 0,
+    pad: int = 0,
+) -> QueueDestroy:
+    """DRM_IOCTL_VNPU_QUEUE_DESTROY
+
+    Jobs that were submitted before still run; their fences signal.
+
+    id: ID of the queue.
+    pad: Zero.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = QueueDestroy(id=id, pad=pad)
+    return call(proc, file, QUEUE_DESTROY, arg)
+
+
+def queue_query(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    id: int = 0,
+) -> QueueQuery:
+    """DRM_IOCTL_VNPU_QUEUE_QUERY
+
+    id: ID of the queue.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = QueueQuery(id=id)
+    return call(proc, file, QUEUE_QUERY, arg)
+
+
+def submit(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    queue_id: int = 0,
+    flags: int = 0,
+    cmds: Array | Sequence[Cmd] = (),
+    syncs: Array | Sequence[Sync] = (),
+) -> Submit:
+    """DRM_IOCTL_VNPU_SUBMIT
+
+    The job runs its command buffers in order when its waits, the binds of its
+    VM and the jobs before it in the queue have finished. A job without command
+    buffers only synchronizes. When the job fails its fence carries an error:
+    ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
+    it; ENODEV when the device is gone.
+
+    Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
+    command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
+    VRAM together.
+
+    queue_id: ID of the queue.
+    flags: Zero.
+    cmds: Array of struct drm_vnpu_cmd.
+    syncs: Array of struct drm_vnpu_sync.
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = Submit(queue_id=queue_id, flags=flags)
+    return call(proc, file, SUBMIT, arg, {"cmds": cmds, "syncs": syncs})

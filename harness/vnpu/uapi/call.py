@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Ioctls in processes of the guest, with user arrays placed for the caller."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vnpu.uapi import trace
+from vnpu.uapi.base import Ioctl, Struct, concat
+
+if TYPE_CHECKING:
+    from vnpu.guest import Buffer, Process
+
+S = TypeVar("S", bound=Struct)
+
+_SCRATCH_BYTES = 64 << 10  # holds the largest arrays of an ordinary test
+_scratch: weakref.WeakKeyDictionary[Any, Buffer] = weakref.WeakKeyDictionary()
+
+
+def scratch(proc: Process, size: int) -> Buffer:
+    """Memory of *proc* with at least *size* bytes, reused by the next call.
+
+    Each thread and each forked process is a Process of its own, so a blocked
+    call in one of them does not see its arrays change.
+    """
+    buffer = _scratch.get(proc)
+    if buffer is None or buffer.size < size:
+        buffer = proc.alloc(max(_SCRATCH_BYTES, 1 << (size - 1).bit_length()))
+        _scratch[proc] = buffer
+    return buffer
+
+
+def call(
+    proc: Process,
+    fd: int,
+    ioctl: Ioctl,
+    arg: S,
+    arrays: Mapping[str, Struct | Sequence[Struct]] | None = None,
+) -> S:
+    """Make *ioctl* and return its argument as the kernel left it.
+
+    *arrays* names fields that describe an array in user memory: a descriptor
+    is passed as it is, a sequence of structs is written to the process first.
+    Raises OSError with the errno of the kernel.
+    """
+    _place(proc, arg, arrays or {})
+    start = time.monotonic()
+    try:
+        ret, data = proc.ioctl(fd, ioctl.nr, bytes(arg))
+    except OSError as error:
+        trace.emit(proc, fd, ioctl, arg, None, error, time.monotonic() - start)
+        raise
+    result = type(arg).from_bytes(data)
+    trace.emit(proc, fd, ioctl, arg, result, ret, time.monotonic() - start)
+    return result
+
+
+def _place(proc: Process, arg: Struct, arrays: Mapping[str, Struct | Sequence[Struct]]) -> None:
+    """Write the sequences of *arrays* one behind the other and point *arg* at them."""
+    blobs: list[tuple[str, Sequence[Struct], bytes]] = []
+    for name, value in arrays.items():
+        if isinstance(value, Struct):
+            setattr(arg, name, value)
+        elif len(value):
+            blobs.append((name, value, concat(_checked(arg, name, value))))
+    if not blobs:
+        return
+    buffer = scratch(proc, sum(len(blob) for _, _, blob in blobs))
+    buffer.write(b"".join(blob for _, _, blob in blobs))
+    addr = buffer.addr
+    for name, value, blob in blobs:
+        descriptor = arg._index_[name].struct
+        assert descriptor is not None
+        setattr(arg, name, descriptor(stride=value[0]._size_, count=len(value), array=addr))  # type: ignore[call-arg]
+        addr += len(blob)
+
+
+def _checked(arg: Struct, name: str, value: Sequence[Struct]) -> Sequence[Struct]:
+    element = arg._index_[name].element
+    for item in value:
+        if element is not None and not isinstance(item, element):
+            raise TypeError(f"{name}: needs {element.__name__}, not {item!r}")
+    return value
