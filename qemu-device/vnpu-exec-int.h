@@ -13,8 +13,12 @@
 #include "vnpu_hw.h"
 #include "vnpu-exec.h"
 
-/* Some loops have an AVX2 twin, chosen at run time. */
-#if defined(__x86_64__) && defined(__GNUC__)
+/*
+ * Some loops have an AVX2 twin, chosen at run time. VNPU_EXEC_PORTABLE leaves
+ * it out.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && \
+    !defined(VNPU_EXEC_PORTABLE)
 #define VNPU_EXEC_X86 1
 #endif
 

@@ -17,6 +17,16 @@
  *
  * Memory may change while it is read (a guest CPU writes it): results then are
  * arbitrary, but nothing outside the lists is touched.
+ *
+ * Building: the loops want -O3, and only vnpu-exec-gemm.c knows of BLAS:
+ *
+ *   openblas = dependency('openblas', required: false)
+ *   vnpu_exec = static_library('vnpu-exec', build_by_default: false,
+ *     sources: files('vnpu-exec.c', 'vnpu-exec-convert.c',
+ *                    'vnpu-exec-eltwise.c', 'vnpu-exec-gemm.c',
+ *                    'vnpu-exec-gemm-loops.c', 'vnpu-exec-reduce.c'),
+ *     c_args: ['-O3'] + (openblas.found() ? ['-DCONFIG_VNPU_BLAS'] : []),
+ *     dependencies: openblas)
  */
 
 #ifndef VNPU_EXEC_H

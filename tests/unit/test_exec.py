@@ -1,0 +1,497 @@
+# SPDX-License-Identifier: MIT
+"""The device's execution kernels against NumPy, with and without BLAS.
+
+The whole file runs once more under the address and undefined-behaviour
+sanitizers (test_sanitized), in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import exec_lib
+import numpy as np
+import pytest
+from exec_lib import (
+    CopyParams,
+    EltwiseParams,
+    Exec,
+    FillParams,
+    ReduceParams,
+    Scattered,
+    Sg,
+    gemm_params,
+    pieces,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+SANITIZED = os.environ.get("VNPU_EXEC_SANITIZED") == "1"
+OP = exec_lib.ENUMS["eltwise_op"]
+RED = exec_lib.ENUMS["reduce_op"]
+DTYPE = exec_lib.ENUMS["dtype"]
+
+pytestmark = pytest.mark.skipif(
+    not exec_lib.shutil.which(os.environ.get("CC", "cc")), reason="no C compiler"
+)
+FIXTURE_OK = settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def variants() -> list[str]:
+    names = ["reference", "portable"]
+    return [*names, "blas"] if exec_lib.have_openblas() else names
+
+
+@pytest.fixture(scope="module", params=variants())
+def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    blas = request.param == "blas"
+    lib = exec_lib.compile_library(
+        tmp_path_factory.mktemp("exec"),
+        blas=blas,
+        sanitize=SANITIZED,
+        avx=request.param != "portable",
+    )
+    x = Exec(lib)
+    assert x.has_blas == blas
+    yield x
+    x.close()
+
+
+# bfloat16 in NumPy's terms: the upper half of a float32, kept as uint16
+
+
+def to_bf16(values: np.ndarray) -> np.ndarray:
+    """Round to the nearest even; NaN stays NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), (bits >> 16).astype(np.uint16) | 0x40, rounded)
+
+
+def from_bf16(values: np.ndarray) -> np.ndarray:
+    return (values.astype(np.uint32) << 16).view(np.float32)
+
+
+def encode(values: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype == "BF16":
+        return to_bf16(values.astype(np.float32))
+    return values.astype(
+        {"I8": np.int8, "I32": np.int32, "F16": np.float16, "F32": np.float32}[dtype]
+    )
+
+
+def decode(values: np.ndarray, dtype: str) -> np.ndarray:
+    """As float32, or as the integers they are."""
+    if dtype == "BF16":
+        return from_bf16(values)
+    return values.astype(np.float32) if dtype in ("F16", "F32") else values
+
+
+def random_values(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if dtype == "I8":
+        return rng.integers(-128, 128, shape, np.int8)
+    if dtype == "I32":
+        return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
+    return encode(rng.standard_normal(shape), dtype)
+
+
+def cuts(rng: np.random.Generator, size: int, count: int, grain: int = 1) -> list[int]:
+    return [int(c) // grain * grain for c in rng.integers(0, size + 1, count)]
+
+
+def expected_gemm(a, b, dtype, *, c=None, bias=None, relu=False, trans_b=False):
+    wide = np.int64 if dtype == "I8" else np.float64
+    left, right = decode(a, dtype).astype(wide), decode(b, dtype).astype(wide)
+    out = left @ (right.T if trans_b else right)
+    if c is not None:
+        out = out + c
+    if bias is not None:
+        out = out + bias
+    if dtype == "I8":
+        out = out.astype(np.int32)
+    return np.where(out < 0, 0, out) if relu else out
+
+
+def check_gemm(got, want, dtype, k):
+    if dtype == "I8":
+        np.testing.assert_array_equal(got, want)
+    else:
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-6 * k + 1e-6)
+
+
+# GEMM
+
+
+@FIXTURE_OK
+@given(
+    dtype=st.sampled_from(["I8", "F16", "BF16", "F32"]),
+    m=st.integers(1, 220),
+    n=st.integers(1, 300),
+    k=st.integers(1, 420),
+    options=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
+    pieces_each=st.sampled_from([0, 1, 7, 60]),
+    grain=st.sampled_from([1, 4, 64]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_gemm_random(kernels, dtype, m, n, k, options, pieces_each, grain, seed):
+    rng = np.random.default_rng(seed)
+    relu, trans_b, accumulate, with_bias = options
+    ctype = "I32" if dtype == "I8" else "F32"
+    a = random_values(rng, (m, k), dtype)
+    b = random_values(rng, (n, k) if trans_b else (k, n), dtype)
+    c = random_values(rng, (m, n), ctype)
+    bias = random_values(rng, (n,), ctype) if with_bias else None
+    sa, sb, sc = (Scattered(x, cuts(rng, x.nbytes, pieces_each, grain)) for x in (a, b, c))
+    sbias = Scattered(bias, cuts(rng, bias.nbytes, 2)) if with_bias else None
+    done = kernels.run(
+        "gemm",
+        gemm_params(
+            dtype,
+            sa.sg,
+            sb.sg,
+            sc.sg,
+            (m, n, k),
+            bias=sbias.sg if sbias else None,
+            relu=relu,
+            trans_b=trans_b,
+            accumulate=accumulate,
+        ),
+    )
+    assert done
+    want = expected_gemm(
+        a, b, dtype, c=c if accumulate else None, bias=bias, relu=relu, trans_b=trans_b
+    )
+    check_gemm(sc.array(), want, dtype, k)
+
+
+@pytest.mark.parametrize("dtype", ["I8", "F32"])
+@pytest.mark.parametrize("trans_b", [False, True])
+def test_gemm_strided_rows(kernels, dtype, trans_b):
+    """Rows apart by a stride: what lies between them is neither read nor written."""
+    rng = np.random.default_rng(1)
+    m, n, k, gap = 70, 300, 50, 9
+    a = random_values(rng, (m, k + gap), dtype)
+    b = random_values(rng, (n, k + gap) if trans_b else (k, n + gap), dtype)
+    c = np.full((m, n + gap), 77, np.int32 if dtype == "I8" else np.float32)
+    cols = k if trans_b else n
+    assert kernels.run(
+        "gemm",
+        gemm_params(
+            dtype,
+            exec_lib.rows(a[:, :k]),
+            exec_lib.rows(b[:, :cols]),
+            exec_lib.rows(c[:, :n]),
+            (m, n, k),
+            trans_b=trans_b,
+        ),
+    )
+    check_gemm(c[:, :n], expected_gemm(a[:, :k], b[:, :cols], dtype, trans_b=trans_b), dtype, k)
+    assert (c[:, n:] == 77).all()
+
+
+def test_gemm_i8_extremes_are_exact(kernels):
+    """The largest sum there is: -128 * -128 over the largest depth."""
+    k = 16384
+    a, b = np.full((2, k), -128, np.int8), np.full((k, 3), -128, np.int8)
+    c = np.zeros((2, 3), np.int32)
+    assert kernels.run("gemm", gemm_params("I8", pieces(a), pieces(b), pieces(c), (2, 3, k)))
+    assert (c == 128 * 128 * k).all()
+
+
+def test_gemm_i8_bias_and_accumulate_wrap(kernels):
+    a, b = np.full((1, 1), 2, np.int8), np.full((1, 1), 3, np.int8)
+    c, bias = np.full((1, 1), 2**31 - 1, np.int32), np.full(1, 2**31 - 1, np.int32)
+    assert kernels.run(
+        "gemm",
+        gemm_params(
+            "I8", pieces(a), pieces(b), pieces(c), (1, 1, 1), bias=pieces(bias), accumulate=True
+        ),
+    )
+    assert c[0, 0] == np.int32(6 - 2)
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
+def test_gemm_nan_and_infinity(kernels, dtype):
+    """NaN goes through ReLU, infinity times zero is NaN, -inf is clipped."""
+    a = encode(np.array([[np.nan], [np.inf], [-np.inf], [-1.0]]), dtype)
+    b = encode(np.array([[1.0, 0.0]]), dtype)
+    c = np.zeros((4, 2), np.float32)
+    params = gemm_params(dtype, pieces(a), pieces(b), pieces(c), (4, 2, 1), relu=True)
+    assert kernels.run("gemm", params)
+    np.testing.assert_array_equal(
+        c, np.array([[np.nan, np.nan], [np.inf, np.nan], [0, np.nan], [0, 0]], np.float32)
+    )
+
+
+@pytest.mark.skipif(not exec_lib.have_openblas(), reason="no OpenBLAS")
+@pytest.mark.parametrize("kernels", ["blas"], indirect=True)
+def test_blas_and_reference_agree(kernels):
+    """Integer-valued floats: both paths are exact, so equal to the bit."""
+    rng = np.random.default_rng(3)
+    a = rng.integers(-8, 9, (200, 400)).astype(np.float32)
+    b = rng.integers(-8, 9, (400, 300)).astype(np.float32)
+    out = []
+    for on in (True, False):
+        c = np.zeros((200, 300), np.float32)
+        kernels.use_blas(on)
+        assert kernels.run(
+            "gemm", gemm_params("F32", pieces(a), pieces(b), pieces(c), (200, 300, 400))
+        )
+        out.append(c)
+    kernels.use_blas(True)
+    np.testing.assert_array_equal(out[0], out[1])
+    np.testing.assert_array_equal(out[0], a @ b)
+
+
+# COPY and FILL
+
+
+@FIXTURE_OK
+@given(data=st.binary(min_size=1, max_size=5000), seed=st.integers(0, 2**32 - 1))
+def test_copy_scattered(kernels, data, seed):
+    rng = np.random.default_rng(seed)
+    src = Scattered(np.frombuffer(data, np.uint8), cuts(rng, len(data), 9))
+    dst = Scattered(np.zeros(len(data), np.uint8), cuts(rng, len(data), 9))
+    assert kernels.run("copy", CopyParams(src.sg, dst.sg, len(data), False))
+    assert dst.array().tobytes() == data
+
+
+def window(memory: np.ndarray, start: int, size: int, page: int) -> Sg:
+    """The list of a range of *memory* cut at page borders."""
+    bounds = [start, *range((start // page + 1) * page, start + size, page), start + size]
+    return pieces(*(memory[a:b] for a, b in zip(bounds, bounds[1:], strict=False)))
+
+
+@FIXTURE_OK
+@given(
+    src=st.integers(0, 600),
+    dst=st.integers(0, 600),
+    size=st.integers(1, 900),
+    page=st.sampled_from([16, 64, 4096]),
+)
+def test_copy_overlap_is_memmove(kernels, src, dst, size, page):
+    memory = np.random.default_rng(5).integers(0, 256, 2000, np.uint8)
+    want = memory.copy()
+    want[dst : dst + size] = memory[src : src + size].copy()
+    params = CopyParams(
+        window(memory, src, size, page),
+        window(memory, dst, size, page),
+        size,
+        src < dst < src + size,
+    )
+    assert kernels.run("copy", params)
+    np.testing.assert_array_equal(memory, want)
+
+
+@FIXTURE_OK
+@given(words=st.integers(0, 9000), pattern=st.integers(0, 2**32 - 1), seed=st.integers(0, 999))
+def test_fill(kernels, words, pattern, seed):
+    rng = np.random.default_rng(seed)
+    dst = Scattered(np.zeros(words + 1, np.uint32), cuts(rng, words * 4, 6))
+    assert kernels.run("fill", FillParams(dst.sg, words * 4, pattern))
+    got = dst.array()
+    assert (got[:words] == pattern).all() and got[words] == 0
+
+
+# ELTWISE
+
+
+def expected_eltwise(op: str, a: np.ndarray, b: np.ndarray, dtype: str) -> np.ndarray:
+    fn = {"ADD": np.add, "MUL": np.multiply, "MAX": np.maximum}[op]
+    if dtype == "I8":
+        return np.clip(fn(a.astype(np.int32), b.astype(np.int32)), -128, 127).astype(np.int8)
+    with np.errstate(all="ignore"):
+        return encode(fn(decode(a, dtype), decode(b, dtype)), dtype)
+
+
+SPECIAL = np.array(
+    [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 65504.0, 65520.0, 6e-8, 3e-8, 1e-40, 3.4e38]
+)
+
+
+def assert_same_floats(got: np.ndarray, want: np.ndarray, dtype: str) -> None:
+    """Equal values; any NaN equals any NaN, zero equals minus zero."""
+    np.testing.assert_array_equal(decode(got, dtype), decode(want, dtype))
+
+
+@pytest.mark.parametrize("op", ["ADD", "MUL", "MAX"])
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
+def test_eltwise_special_floats(kernels, op, dtype):
+    with np.errstate(over="ignore"):
+        values = encode(SPECIAL, dtype)
+    a, b = (np.ascontiguousarray(x).ravel() for x in np.meshgrid(values, values))
+    dst = np.zeros_like(a)
+    params = EltwiseParams(OP[op], DTYPE[dtype], a.size, pieces(a), pieces(b), pieces(dst))
+    assert kernels.run("eltwise", params)
+    assert_same_floats(dst, expected_eltwise(op, a, b, dtype), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["F16", "BF16"])
+def test_every_half_survives(kernels, dtype):
+    """All 65536 values times one: conversion there and back is the identity."""
+    bits = np.arange(65536, dtype=np.uint16)
+    a = bits.view(np.float16) if dtype == "F16" else bits
+    one = np.full_like(a, encode(np.array([1.0]), dtype)[0])
+    dst = np.zeros_like(a)
+    params = EltwiseParams(OP["MUL"], DTYPE[dtype], a.size, pieces(a), pieces(one), pieces(dst))
+    assert kernels.run("eltwise", params)
+    nan = np.isnan(decode(a, dtype))
+    np.testing.assert_array_equal(dst.view(np.uint16)[~nan], bits[~nan])
+    assert np.isnan(decode(dst, dtype)[nan]).all()
+
+
+@FIXTURE_OK
+@given(
+    op=st.sampled_from(["ADD", "MUL", "MAX"]),
+    dtype=st.sampled_from(["I8", "I32", "F16", "BF16", "F32"]),
+    count=st.integers(1, 9000),
+    in_place=st.sampled_from(["no", "a", "b"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_eltwise_random(kernels, op, dtype, count, in_place, seed):
+    rng = np.random.default_rng(seed)
+    a, b = (random_values(rng, (count,), dtype) for _ in "ab")
+    sa, sb, sd = (Scattered(x, cuts(rng, x.nbytes, 5)) for x in (a, b, np.zeros_like(a)))
+    dst = {"no": sd, "a": sa, "b": sb}[in_place]
+    assert kernels.run("eltwise", EltwiseParams(OP[op], DTYPE[dtype], count, sa.sg, sb.sg, dst.sg))
+    assert_same_floats(dst.array(), expected_eltwise(op, a, b, dtype), dtype)
+
+
+# REDUCE
+
+
+def expected_reduce(op: str, src: np.ndarray, dtype: str) -> np.ndarray:
+    values = decode(src, dtype)
+    if dtype in ("I8", "I32"):
+        wide = values.astype(np.int64)
+        return (wide.sum(1) if op == "SUM" else wide.max(1)).astype(np.int32)
+    with np.errstate(all="ignore"):
+        out = values.astype(np.float64).sum(1) if op == "SUM" else values.max(1)
+        return out.astype(np.float32)
+
+
+@FIXTURE_OK
+@given(
+    op=st.sampled_from(["SUM", "MAX"]),
+    dtype=st.sampled_from(["I8", "I32", "F16", "BF16", "F32"]),
+    shape=st.one_of(
+        st.tuples(st.integers(1, 40), st.integers(1, 400)),
+        st.tuples(st.integers(1, 6000), st.just(1)),
+        st.tuples(st.just(1), st.integers(1, 20000)),
+    ),
+    special=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_reduce_random(kernels, op, dtype, shape, special, seed):
+    rng = np.random.default_rng(seed)
+    values = random_values(rng, shape, dtype)
+    if special and dtype in ("F16", "BF16", "F32"):
+        values[rng.integers(shape[0]), rng.integers(shape[1])] = encode(
+            np.array([rng.choice([np.nan, np.inf, -np.inf])]), dtype
+        )[0]
+    src = Scattered(values, cuts(rng, values.nbytes, 5))
+    out = np.int32 if dtype in ("I8", "I32") else np.float32
+    dst = Scattered(np.zeros(shape[0], out), cuts(rng, shape[0] * 4, 3))
+    assert kernels.run("reduce", ReduceParams(RED[op], DTYPE[dtype], *shape, src.sg, dst.sg))
+    want = expected_reduce(op, values, dtype)
+    if out is np.int32:
+        np.testing.assert_array_equal(dst.array(), want)
+    else:
+        np.testing.assert_allclose(dst.array(), want, rtol=1e-6, atol=1e-6)
+
+
+def test_reduce_i32_wraps(kernels):
+    src, dst = np.full((1, 3), 2**31 - 1, np.int32), np.zeros(1, np.int32)
+    params = ReduceParams(RED["SUM"], DTYPE["I32"], 1, 3, pieces(src), pieces(dst))
+    assert kernels.run("reduce", params)
+    assert dst[0] == np.int64(3 * (2**31 - 1)).astype(np.int32)
+
+
+# Abort
+
+
+def long_jobs() -> Iterator[tuple[str, object]]:
+    n = 4096
+    a, c = np.ones((n, n), np.float32), np.ones((n, n), np.float32)
+    yield "gemm", gemm_params("F32", pieces(a), pieces(a), pieces(c), (n, n, n))
+    i8, i32 = np.ones((n, n), np.int8), np.ones((n, n), np.int32)
+    yield "gemm", gemm_params("I8", pieces(i8), pieces(i8), pieces(i32), (n, n, n))
+    big = np.zeros(1 << 28, np.uint8)
+    yield "copy", CopyParams(pieces(big), pieces(np.empty_like(big)), big.size, False)
+
+
+def test_abort_before_start(kernels):
+    kernels.abort.value = 1
+    try:
+        for name, params in long_jobs():
+            assert not kernels.run(name, params)
+    finally:
+        kernels.abort.value = 0
+
+
+@pytest.mark.parametrize("job", [0, 1])
+def test_abort_while_running(kernels, job):
+    """The flag is seen in a fraction of the time the whole job takes."""
+    name, params = list(long_jobs())[job]
+    result: list[bool] = []
+    worker = threading.Thread(target=lambda: result.append(kernels.run(name, params)))
+    worker.start()
+    # ctypes releases the GIL: the kernel runs while this thread measures
+    time.sleep(0.01)
+    start = time.perf_counter()
+    kernels.abort.value = 1
+    worker.join(60)
+    latency = time.perf_counter() - start
+    kernels.abort.value = 0
+    assert result == [False]
+    assert latency < 0.25, f"abort took {latency * 1e3:.1f} ms"
+
+
+# Once more under the sanitizers
+
+
+@pytest.mark.skipif(SANITIZED, reason="this is the sanitized run")
+def test_sanitized(tmp_path):
+    asan = subprocess.run(
+        [os.environ.get("CC", "cc"), "-print-file-name=libasan.so"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    if not os.path.isabs(asan):
+        pytest.skip("the compiler has no address sanitizer")
+    env = os.environ | {
+        "VNPU_EXEC_SANITIZED": "1",
+        "LD_PRELOAD": os.path.realpath(asan),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "PYTEST_ADDOPTS": "",
+    }
+    for name in [name for name in env if name.startswith("PYTEST_XDIST")]:
+        del env[name]
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            f"--basetemp={tmp_path / 'sanitized'}",
+            __file__,
+        ],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
