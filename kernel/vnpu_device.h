@@ -15,7 +15,6 @@
 
 #include <drm/vnpu_accel.h>
 
-#include "vnpu_compat.h"
 #include "vnpu_event.h"
 #include "vnpu_hw.h"
 #include "vnpu_irq.h"

@@ -10,7 +10,6 @@
 
 #include <drm/gpu_scheduler.h>
 
-#include "vnpu_compat.h"
 #include "vnpu_hw.h"
 
 struct vnpu_device;
@@ -33,9 +32,6 @@ struct vnpu_stats;
 /* Fence of a job on a hardware queue. */
 struct vnpu_fence {
 	struct dma_fence base;
-
-	/* For kernels whose fences cannot have a lock of their own. */
-	spinlock_t lock;
 
 	/* In vnpu_ring.pending until signalled; under vnpu_ring.lock. */
 	struct list_head link;
