@@ -19,6 +19,7 @@ struct drm_device;
 struct drm_file;
 struct drm_printer;
 struct gpu_buddy_block;
+struct scatterlist;
 struct sg_table;
 struct ttm_operation_ctx;
 struct ttm_resource;
@@ -75,11 +76,10 @@ struct vnpu_res_cursor {
 	/** @vram: @addr is a VRAM offset. */
 	bool vram;
 
-	/* Private: position in the list of blocks or in the pages. */
-	const struct ttm_resource *res;
-	const struct ttm_tt *tt;
+	/* Private: where it is in the list of blocks or in the mapped pages. */
+	struct vnpu_device *vdev;
 	struct gpu_buddy_block *block;
-	unsigned long page;
+	struct scatterlist *sg;
 };
 
 #define to_vnpu_bo(obj) \
@@ -134,8 +134,9 @@ int vnpu_bo_validate(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx);
 /* Reservation held, BO validated: walk [offset, offset + size). */
 void vnpu_res_first(struct vnpu_bo *bo, u64 offset, u64 size,
 		    struct vnpu_res_cursor *cur);
-void vnpu_res_first_in(const struct ttm_resource *res, const struct ttm_tt *tt,
-		       u64 offset, u64 size, struct vnpu_res_cursor *cur);
+/* The same in a resource that the BO has or is about to get. */
+void vnpu_res_first_in(struct vnpu_bo *bo, struct ttm_resource *res, u64 offset,
+		       u64 size, struct vnpu_res_cursor *cur);
 /* Advance by @n bytes, at most cur->size. */
 void vnpu_res_next(struct vnpu_res_cursor *cur, u64 n);
 

@@ -20,6 +20,7 @@
 #include "vnpu_irq.h"
 #include "vnpu_migrate.h"
 #include "vnpu_ptpool.h"
+#include "vnpu_tt.h"
 #include "vnpu_vram.h"
 
 struct vnpu_ring;
@@ -72,6 +73,7 @@ struct vnpu_device {
 
 	struct ttm_device ttm;
 	struct vnpu_vram_mgr vram;
+	struct vnpu_tt_mgr tt;
 	struct vnpu_ptpool ptpool;
 	struct vnpu_migrate migrate;
 

@@ -66,10 +66,9 @@ void vnpu_vram_mgr_fini(struct vnpu_vram_mgr *mgr, struct ttm_device *bdev);
 u64 vnpu_vram_used(struct vnpu_vram_mgr *mgr);
 u64 vnpu_vram_visible_used(struct vnpu_vram_mgr *mgr);
 
-bool vnpu_vram_res_visible(const struct vnpu_vram_mgr *mgr,
-			   const struct ttm_resource *res);
-bool vnpu_vram_res_offset(const struct vnpu_vram_mgr *mgr,
-			  const struct ttm_resource *res, u64 pos, u64 *offset);
+bool vnpu_vram_res_visible(const struct ttm_resource *res);
+u64 vnpu_vram_res_offset(struct vnpu_vram_mgr *mgr,
+			 const struct ttm_resource *res, u64 pos);
 
 /* The arithmetic of the manager, apart for its unit tests. */
 struct vnpu_vram_request {
