@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""``python -m vnpu.uapi``: regenerate the modules; ``--check`` only compares."""
+"""Regenerate the Python modules of the uAPI from the C headers."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from vnpu.errors import VnpuError
 
@@ -13,10 +14,14 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 up to date or written, 1 out of date."""
     parser = argparse.ArgumentParser(prog="python -m vnpu.uapi", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
+    parser.add_argument("--golden", type=Path, help="write the ABI as text to this file")
     args = parser.parse_args(argv)
-    from vnpu.uapi import generate, headers
+    from vnpu.uapi import generate, golden, headers
 
     try:
+        if args.golden:
+            args.golden.write_text(golden.text(generate.vnpu_abi()))
+            return 0
         if not args.check:
             for path in generate.write():
                 print(f"wrote {path.relative_to(headers.REPO)}")

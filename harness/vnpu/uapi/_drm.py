@@ -1354,3 +1354,46 @@ def udmabuf_create(
     """
     arg = UdmabufCreate(memfd=memfd, flags=flags, offset=offset, size=size)
     return call(proc, file, UDMABUF_CREATE, arg)
+
+
+# The same under their C names
+drm_version = Version
+drm_unique = Unique
+drm_get_cap = GetCap
+drm_set_client_cap = SetClientCap
+drm_gem_close = GemClose
+drm_gem_flink = GemFlink
+drm_gem_open = GemOpen
+drm_prime_handle = PrimeHandle
+drm_syncobj_create = SyncobjCreate
+drm_syncobj_destroy = SyncobjDestroy
+drm_syncobj_handle = SyncobjHandle
+drm_syncobj_transfer = SyncobjTransfer
+drm_syncobj_wait = SyncobjWait
+drm_syncobj_timeline_wait = SyncobjTimelineWait
+drm_syncobj_eventfd = SyncobjEventfd
+drm_syncobj_array = SyncobjArray
+drm_syncobj_timeline_array = SyncobjTimelineArray
+DRM_IOCTL_VERSION = 0xc0406400
+DRM_IOCTL_GET_UNIQUE = 0xc0106401
+DRM_IOCTL_GET_CAP = 0xc010640c
+DRM_IOCTL_SET_CLIENT_CAP = 0x4010640d
+DRM_IOCTL_GEM_CLOSE = 0x40086409
+DRM_IOCTL_GEM_FLINK = 0xc008640a
+DRM_IOCTL_GEM_OPEN = 0xc010640b
+DRM_IOCTL_PRIME_HANDLE_TO_FD = 0xc00c642d
+DRM_IOCTL_PRIME_FD_TO_HANDLE = 0xc00c642e
+DRM_IOCTL_SYNCOBJ_CREATE = 0xc00864bf
+DRM_IOCTL_SYNCOBJ_DESTROY = 0xc00864c0
+DRM_IOCTL_SYNCOBJ_HANDLE_TO_FD = 0xc01064c1
+DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE = 0xc01064c2
+DRM_IOCTL_SYNCOBJ_TRANSFER = 0xc02064cc
+DRM_IOCTL_SYNCOBJ_WAIT = 0xc02864c3
+DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT = 0xc03064ca
+DRM_IOCTL_SYNCOBJ_EVENTFD = 0xc01864cf
+DRM_IOCTL_SYNCOBJ_RESET = 0xc01064c4
+DRM_IOCTL_SYNCOBJ_SIGNAL = 0xc01064c5
+DRM_IOCTL_SYNCOBJ_TIMELINE_SIGNAL = 0xc01864cd
+DRM_IOCTL_SYNCOBJ_QUERY = 0xc01864cb
+DMA_BUF_IOCTL_SYNC = 0x40086200
+DMA_HEAP_IOCTL_ALLOC = 0xc0184800

@@ -15,9 +15,10 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "102ecce0e1fe307261ad6b274bd6ead1395ac40b74c3d4efecc8cbff31cfe4b5"
+HEADER_SHA256 = "9a589ab145acc4c80a2ead287715027418ec48cad4cab50896131c392927ca34"
 
 MAX_ENGINE_CLASSES = 0x8
+"""Engine classes that a query can return."""
 
 
 class IoctlId(IntEnum):
@@ -91,15 +92,6 @@ class QueuePriority(IntEnum):
     """Needs CAP_SYS_NICE."""
 
 
-class BoFlag(IntFlag):
-    """DRM_VNPU_BO_*"""
-
-    CPU_VISIBLE = 0x1
-    """Keep the BO where the CPU can map it while it is in VRAM. Needs DRM_VNPU_PLACEMENT_VRAM.
-    A BO without it can still be mapped: it moves when the CPU touches it.
-    """
-
-
 class SyncFlag(IntFlag):
     """DRM_VNPU_SYNC_*"""
 
@@ -107,13 +99,6 @@ class SyncFlag(IntFlag):
     """The syncobj is signalled; without it, waited for."""
     TIMELINE = 0x2
     """The syncobj is a timeline; without it, binary."""
-
-
-class VmBindFlag(IntFlag):
-    """DRM_VNPU_VM_BIND_*"""
-
-    ASYNC = 0x1
-    """Return when the operations are queued; syncs are allowed only with this flag."""
 
 
 class PlacementFlag(IntFlag):
@@ -125,11 +110,27 @@ class PlacementFlag(IntFlag):
     """The BO may be in system memory."""
 
 
+class BoFlag(IntFlag):
+    """DRM_VNPU_BO_*"""
+
+    CPU_VISIBLE = 0x1
+    """Keep the BO where the CPU can map it while it is in VRAM. Needs DRM_VNPU_PLACEMENT_VRAM.
+    A BO without it can still be mapped: it moves when the CPU touches it.
+    """
+
+
 class VmBindMapFlag(IntFlag):
     """DRM_VNPU_VM_BIND_MAP_*"""
 
     READONLY = 0x1
     """The device may not write to the range."""
+
+
+class VmBindFlag(IntFlag):
+    """DRM_VNPU_VM_BIND_*"""
+
+    ASYNC = 0x1
+    """Return when the operations are queued; syncs are allowed only with this flag."""
 
 
 class QueueStateFlag(IntFlag):
@@ -1247,3 +1248,66 @@ def submit(
     """
     arg = Submit(queue_id=queue_id, flags=flags)
     return call(proc, file, SUBMIT, arg, {"cmds": cmds, "syncs": syncs})
+
+
+# The same under their C names
+drm_vnpu_array = Array
+drm_vnpu_sync = Sync
+drm_vnpu_device_info = DeviceInfo
+drm_vnpu_memory_info = MemoryInfo
+drm_vnpu_engine_info = EngineInfo
+drm_vnpu_engines_info = EnginesInfo
+drm_vnpu_timestamp_info = TimestampInfo
+drm_vnpu_dev_query = DevQuery
+drm_vnpu_bo_create = BoCreate
+drm_vnpu_bo_mmap_offset = BoMmapOffset
+drm_vnpu_vm_create = VmCreate
+drm_vnpu_vm_destroy = VmDestroy
+drm_vnpu_vm_bind_op = VmBindOp
+drm_vnpu_vm_bind = VmBind
+drm_vnpu_queue_create = QueueCreate
+drm_vnpu_queue_destroy = QueueDestroy
+drm_vnpu_queue_query = QueueQuery
+drm_vnpu_cmd = Cmd
+drm_vnpu_submit = Submit
+DRM_VNPU_DEV_QUERY = 0
+DRM_VNPU_BO_CREATE = 1
+DRM_VNPU_BO_MMAP_OFFSET = 2
+DRM_VNPU_VM_CREATE = 3
+DRM_VNPU_VM_DESTROY = 4
+DRM_VNPU_VM_BIND = 5
+DRM_VNPU_QUEUE_CREATE = 6
+DRM_VNPU_QUEUE_DESTROY = 7
+DRM_VNPU_QUEUE_QUERY = 8
+DRM_VNPU_SUBMIT = 9
+DRM_VNPU_ENGINE_COPY = 0
+DRM_VNPU_ENGINE_TENSOR = 1
+DRM_VNPU_DEV_QUERY_DEVICE = 0
+DRM_VNPU_DEV_QUERY_MEMORY = 1
+DRM_VNPU_DEV_QUERY_ENGINES = 2
+DRM_VNPU_DEV_QUERY_TIMESTAMP = 3
+DRM_VNPU_VM_BIND_OP_MAP = 0
+DRM_VNPU_VM_BIND_OP_UNMAP = 1
+DRM_VNPU_QUEUE_PRIORITY_LOW = 0
+DRM_VNPU_QUEUE_PRIORITY_NORMAL = 1
+DRM_VNPU_QUEUE_PRIORITY_HIGH = 2
+DRM_VNPU_SYNC_SIGNAL = SyncFlag.SIGNAL
+DRM_VNPU_SYNC_TIMELINE = SyncFlag.TIMELINE
+DRM_VNPU_PLACEMENT_VRAM = PlacementFlag.VRAM
+DRM_VNPU_PLACEMENT_SYSTEM = PlacementFlag.SYSTEM
+DRM_VNPU_BO_CPU_VISIBLE = BoFlag.CPU_VISIBLE
+DRM_VNPU_VM_BIND_MAP_READONLY = VmBindMapFlag.READONLY
+DRM_VNPU_VM_BIND_ASYNC = VmBindFlag.ASYNC
+DRM_VNPU_QUEUE_STATE_BANNED = QueueStateFlag.BANNED
+DRM_VNPU_QUEUE_STATE_FAULT = QueueStateFlag.FAULT
+DRM_VNPU_QUEUE_STATE_TIMEOUT = QueueStateFlag.TIMEOUT
+DRM_IOCTL_VNPU_DEV_QUERY = 0xc0106440
+DRM_IOCTL_VNPU_BO_CREATE = 0xc0186441
+DRM_IOCTL_VNPU_BO_MMAP_OFFSET = 0xc0106442
+DRM_IOCTL_VNPU_VM_CREATE = 0xc0086443
+DRM_IOCTL_VNPU_VM_DESTROY = 0xc0086444
+DRM_IOCTL_VNPU_VM_BIND = 0xc0286445
+DRM_IOCTL_VNPU_QUEUE_CREATE = 0xc0186446
+DRM_IOCTL_VNPU_QUEUE_DESTROY = 0xc0086447
+DRM_IOCTL_VNPU_QUEUE_QUERY = 0xc0386448
+DRM_IOCTL_VNPU_SUBMIT = 0xc0286449

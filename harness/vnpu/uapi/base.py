@@ -87,7 +87,7 @@ class Field:
     def pack(self, value: Any) -> bytes:
         """Bytes of a checked value."""
         if self.kind == "char":
-            return value.ljust(self.count, b"\0")
+            return bytes(value).ljust(self.count, b"\0")
         items = value if self.count else (value,)
         if self.kind == "struct":
             return b"".join(bytes(item) for item in items)
@@ -188,7 +188,7 @@ class Struct:
         return ((field, getattr(self, field.name)) for field in self._fields_)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and bytes(other) == bytes(self)  # type: ignore[call-overload]
+        return type(other) is type(self) and bytes(other) == bytes(self)
 
     def __hash__(self) -> int:
         return hash((type(self), bytes(self)))

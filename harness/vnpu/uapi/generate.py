@@ -7,7 +7,8 @@ import difflib
 import hashlib
 from pathlib import Path
 
-from vnpu.uapi import cheader, drm_core, headers
+from vnpu import paths
+from vnpu.uapi import cheader, drm_core, headers, model
 from vnpu.uapi.cheader import Doc, Header
 from vnpu.uapi.extract import Abi, Wanted, extract
 from vnpu.uapi.render import Renderer
@@ -37,20 +38,12 @@ def wanted(names: Header) -> Wanted:
 def vnpu_abi(bits: int = 64) -> Abi:
     """The driver's ABI as gcc sees it for 32 or 64 bits."""
     directories = [headers.VNPU_HEADER.parent, headers.drm_include_dir()]
-    return extract(wanted(header()), directories, bits, cache=_cache())
+    return extract(wanted(header()), directories, bits, paths.cache_dir() / "uapi")
 
 
 def drm_abi() -> Abi:
     """The wanted parts of DRM core's ABI."""
-    return extract(drm_core.WANTED, [headers.drm_include_dir()], cache=_cache())
-
-
-def _cache() -> Path | None:
-    try:
-        from vnpu.sources import paths
-    except ImportError:
-        return None
-    return Path(paths.cache_dir()) / "uapi"
+    return extract(drm_core.WANTED, [headers.drm_include_dir()], cache=paths.cache_dir() / "uapi")
 
 
 def vnpu_text() -> str:
@@ -103,3 +96,8 @@ def drm_drift() -> list[str]:
         if (nr ^ ioctl.nr) & 0xC000FFFF:
             found.append(f"{ioctl.name}: {nr:#x}, not {ioctl.nr:#x}")
     return found
+
+
+def flag_sets() -> dict[str, model.FlagSet]:
+    """The driver's flags by the prefix of their macros."""
+    return model.flag_sets(vnpu_abi(), header())

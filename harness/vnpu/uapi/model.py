@@ -55,11 +55,11 @@ def flag_sets(abi: Abi, header: Header) -> dict[str, FlagSet]:
     """Flag sets by prefix, found through the documentation of the fields."""
     docs = [text for name in abi.structs for text in header.docs[name].members.values()]
     prefixes = sorted({p for p in map(mask_prefix, docs) if p}, key=len, reverse=True)
-    members: dict[str, dict[str, str]] = {prefix: {} for prefix in reversed(prefixes)}
+    members: dict[str, dict[str, str]] = {}
     for macro in abi.constants:
         prefix = next((p for p in prefixes if macro.startswith(p)), None)
         if prefix:
-            members[prefix][macro.removeprefix(prefix)] = macro
+            members.setdefault(prefix, {})[macro.removeprefix(prefix)] = macro
     return {
         prefix: FlagSet(class_name(prefix.rstrip("_").lower()) + "Flag", prefix, found)
         for prefix, found in members.items()

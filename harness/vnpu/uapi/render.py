@@ -49,6 +49,7 @@ class Renderer:
         parts += [self._struct(name, layout) for name, layout in self.abi.structs.items()]
         parts += ["\n".join(self._ioctls())]
         parts += [self._function(name, ioctl) for name, ioctl in self.abi.ioctls.items()]
+        parts += ["# The same under their C names\n" + "\n".join(self._c_names())]
         body = "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
         if "Sequence[" in body:
             imports = "from collections.abc import Sequence\n" + imports
@@ -65,6 +66,18 @@ class Renderer:
                 yield f"{name.removeprefix('DRM_VNPU_')} = {value:#x}"
                 if title := self._doc(name).title:
                     yield f'"""{title}"""'
+
+    def _c_names(self) -> Iterator[str]:
+        for name in self.abi.structs:
+            if name.startswith("drm_"):  # others are names of functions, too
+                yield f"{name} = {model.class_name(name)}"
+        for values in self.abi.enums.values():
+            yield from (f"{name} = {value}" for name, value in values.items())
+        for flags in self.flags.values():
+            yield from (f"{macro} = {flags.name}.{m}" for m, macro in flags.members.items())
+        for name, ioctl in self.abi.ioctls.items():
+            if name != model.function_name(name).upper():
+                yield f"{name} = {ioctl.nr:#010x}"
 
     def _enum(self, name: str, values: dict[str, int]) -> str:
         prefix = model.common_prefix(list(values))
@@ -226,4 +239,3 @@ def _docstring(text: str, indent: int) -> str:
     body = text.replace("@", "")
     lines = [f'"""{body}"""'] if "\n" not in body else [f'"""{body}', '"""']
     return textwrap.indent("\n".join(lines), " " * indent)
-

@@ -200,6 +200,7 @@ struct drm_vnpu_engine_info {
 	__u32 count;
 };
 
+/** @DRM_VNPU_MAX_ENGINE_CLASSES: Engine classes that a query can return. */
 #define DRM_VNPU_MAX_ENGINE_CLASSES	8
 
 /**

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""Syncobjs, and the fences that submits return."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from vnpu.uapi import abi
+
+if TYPE_CHECKING:
+    from vnpu.accel.device import Device
+    from vnpu.guest import Pending, Process
+
+SyncItem: TypeAlias = Union["Syncobj", "Fence", "tuple[Syncobj, int]"]
+
+
+class Syncobj:
+    """A syncobj. Point 0 means its binary use, any other a point of its timeline."""
+
+    def __init__(self, device: Device, handle: int) -> None:
+        self.device = device
+        self.handle = handle
+
+    def wait(self, timeout_ms: float, point: int = 0, flags: int = 0) -> None:
+        """Wait in the kernel; OSError with ETIME when the time is over.
+
+        *flags* are DRM_SYNCOBJ_WAIT_FLAGS_*; without WAIT_FOR_SUBMIT a syncobj
+        that has no fence is EINVAL.
+        """
+        proc = self.device.proc
+        buffer = abi.scratch(proc, 16)
+        ioctl, arg = self._wait_arg(buffer.addr, timeout_ms, point, flags)
+        buffer.write(self._wait_arrays(point))
+        abi.call(proc, self.device.fd, ioctl, arg)
+
+    def wait_async(self, timeout_ms: float, point: int = 0, flags: int = 0) -> Pending:
+        """wait() that leaves the process in the kernel and comes back at once."""
+        proc = self.device.proc
+        buffer = proc.alloc(16)  # not the scratch memory: it has to stay as it is
+        ioctl, arg = self._wait_arg(buffer.addr, timeout_ms, point, flags)
+        buffer.write(self._wait_arrays(point))
+        return proc.syscall_async("ioctl", self.device.fd, ioctl.nr, bytes(arg))
+
+    def _wait_arrays(self, point: int) -> bytes:
+        return point.to_bytes(8, "little") + self.handle.to_bytes(4, "little")
+
+    def _wait_arg(
+        self, arrays: int, timeout_ms: float, point: int, flags: int
+    ) -> tuple[abi.Ioctl, abi.SyncobjWait | abi.SyncobjTimelineWait]:
+        until = deadline_ns(self.device.proc, timeout_ms)
+        if not point:
+            return abi.SYNCOBJ_WAIT, abi.SyncobjWait(
+                handles=arrays + 8, count_handles=1, timeout_nsec=until, flags=flags
+            )
+        return abi.SYNCOBJ_TIMELINE_WAIT, abi.SyncobjTimelineWait(
+            handles=arrays + 8, points=arrays, count_handles=1, timeout_nsec=until, flags=flags
+        )
+
+    def signal(self, point: int = 0) -> None:
+        """Signal from the CPU."""
+        proc, fd = self.device.proc, self.device.fd
+        buffer = abi.scratch(proc, 16)
+        buffer.write(self._wait_arrays(point))
+        if point:
+            abi.syncobj_timeline_signal(
+                proc, fd, handles=buffer.addr + 8, points=buffer.addr, count_handles=1
+            )
+        else:
+            abi.syncobj_signal(proc, fd, handles=buffer.addr + 8, count_handles=1)
+
+    def query(self, flags: int = 0) -> int:
+        """The last point of the timeline that has signalled."""
+        proc = self.device.proc
+        buffer = abi.scratch(proc, 16)
+        buffer.write(self._wait_arrays(0))
+        abi.syncobj_query(
+            proc,
+            self.device.fd,
+            handles=buffer.addr + 8,
+            points=buffer.addr,
+            count_handles=1,
+            flags=flags,
+        )
+        return int.from_bytes(proc.read_mem(buffer.addr, 8), "little")
+
+    def reset(self) -> None:
+        """Take the fence away."""
+        proc = self.device.proc
+        buffer = abi.scratch(proc, 16)
+        buffer.write(self._wait_arrays(0))
+        abi.syncobj_reset(proc, self.device.fd, handles=buffer.addr + 8, count_handles=1)
+
+    def export_sync_file(self) -> int:
+        """File descriptor of a sync file with the fence that it holds now."""
+        return abi.syncobj_handle_to_fd(
+            self.device.proc,
+            self.device.fd,
+            handle=self.handle,
+            flags=abi.DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
+            fd=-1,
+        ).fd
+
+    def import_sync_file(self, fd: int) -> None:
+        """Take the fence of a sync file."""
+        abi.syncobj_fd_to_handle(
+            self.device.proc,
+            self.device.fd,
+            handle=self.handle,
+            flags=abi.DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE,
+            fd=fd,
+        )
+
+    def destroy(self) -> None:
+        """Give the handle back."""
+        abi.syncobj_destroy(self.device.proc, self.device.fd, handle=self.handle)
+
+
+class Fence:
+    """The end of a submitted job, held by a syncobj of its own."""
+
+    def __init__(self, syncobj: Syncobj) -> None:
+        self.syncobj = syncobj
+
+    def wait(self, timeout_ms: float = 10000) -> None:
+        """Wait until the job is over, in whatever way; OSError with ETIME after the time.
+
+        A job that failed is over, too: ask error().
+        """
+        self.syncobj.wait(timeout_ms)
+
+    def done(self) -> bool:
+        """Whether the job is over."""
+        try:
+            self.syncobj.wait(0)
+        except OSError as error:
+            if error.errno != errno.ETIME:
+                raise
+            return False
+        return True
+
+    def error(self) -> int:
+        """The errno that the job ended with; 0 for success, and while it is not over."""
+        device = self.syncobj.device
+        fd = self.syncobj.export_sync_file()
+        try:
+            return max(0, -abi.sync_ioc_file_info(device.proc, fd).status)
+        finally:
+            device.proc.close(fd)
+
+
+def sync_ops(waits: Sequence[SyncItem], signals: Sequence[SyncItem]) -> list[abi.Sync]:
+    """The sync array of a submit or bind."""
+    signal = abi.SyncFlag.SIGNAL
+    return [_sync(item, 0) for item in waits] + [_sync(item, signal) for item in signals]
+
+
+def _sync(item: SyncItem, flags: int) -> abi.Sync:
+    if isinstance(item, Fence):
+        return abi.Sync(handle=item.syncobj.handle, flags=flags)
+    if isinstance(item, Syncobj):
+        return abi.Sync(handle=item.handle, flags=flags)
+    syncobj, point = item
+    return abi.Sync(
+        handle=syncobj.handle, flags=flags | abi.SyncFlag.TIMELINE, timeline_value=point
+    )
+
+
+def deadline_ns(proc: Process, timeout_ms: float) -> int:
+    """Now plus *timeout_ms* on the guest's CLOCK_MONOTONIC, in ns; 0 for no wait at all."""
+    if timeout_ms <= 0:
+        return 0
+    buffer = abi.scratch(proc, 16)
+    proc.syscall("clock_gettime", time.CLOCK_MONOTONIC, buffer.addr)
+    raw = proc.read_mem(buffer.addr, 16)
+    seconds, nanoseconds = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8))
+    return seconds * 10**9 + nanoseconds + int(timeout_ms * 10**6)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""How an ioctl reaches a process: arrays in memory, results, traces.
+
+The process here is only a piece of memory and a kernel that answers once.
+"""
+
+import errno
+
+import pytest
+
+from vnpu.uapi import abi, trace
+
+
+class Memory:
+    def __init__(self, proc, size):
+        self.proc, self.size = proc, size
+        self.addr = 0x10000 * (len(proc.buffers) + 1)
+        self.data = bytearray(size)
+
+    def write(self, data):
+        self.data[: len(data)] = data
+
+
+class Process:
+    pid = 42
+
+    def __init__(self, answer=lambda nr, arg: arg):
+        self.buffers = []
+        self.answer = answer
+        self.calls = []
+
+    def alloc(self, size):
+        self.buffers.append(Memory(self, size))
+        return self.buffers[-1]
+
+    def ioctl(self, fd, nr, arg):
+        self.calls.append((fd, nr, bytes(arg)))
+        return 0, self.answer(nr, bytes(arg))
+
+
+def test_argument_and_result():
+    proc = Process(lambda nr, arg: bytes(abi.BoCreate(size=8192, handle=3)))
+    made = abi.bo_create(proc, 5, size=4097, placements=1)
+    assert (made.size, made.handle) == (8192, 3)
+    assert proc.calls == [(5, abi.BO_CREATE.nr, bytes(abi.BoCreate(size=4097, placements=1)))]
+
+
+def test_arrays_are_placed():
+    proc = Process()
+    cmds = [abi.Cmd(va=0x1000, size=8), abi.Cmd(va=0x2000, size=16)]
+    syncs = [abi.Sync(handle=1)]
+    abi.submit(proc, 5, queue_id=1, cmds=cmds, syncs=syncs)
+    (memory,) = proc.buffers
+    sent = abi.Submit.from_bytes(proc.calls[0][2])
+    assert sent.cmds == abi.Array(stride=16, count=2, array=memory.addr)
+    assert sent.syncs == abi.Array(stride=16, count=1, array=memory.addr + 32)
+    assert bytes(memory.data[:48]) == abi.concat([*cmds, *syncs])
+
+
+def test_memory_for_arrays_is_reused_and_grows():
+    proc = Process()
+    for count in (1, 100, 4096, 4096):
+        abi.vm_bind(proc, 5, vm_id=1, ops=[abi.VmBindOp()] * count)
+    assert [m.size for m in proc.buffers] == [64 << 10, 256 << 10]
+
+
+def test_empty_arrays_need_no_memory():
+    proc = Process()
+    abi.submit(proc, 5, queue_id=1)
+    assert proc.buffers == []
+    assert bytes(abi.Submit(queue_id=1)) == proc.calls[0][2]
+
+
+def test_descriptor_is_passed_as_it_is():
+    proc = Process()
+    odd = abi.Array(stride=3, count=0xFFFFFFFF, array=1)
+    assert abi.submit(proc, 5, syncs=odd).syncs == odd
+
+
+def test_element_of_another_kind():
+    proc = Process()
+    with pytest.raises(TypeError, match="needs Cmd"):
+        abi.submit(proc, 5, cmds=[abi.Sync()])
+    assert proc.calls == []
+
+
+def test_bad_field_reaches_nobody():
+    proc = Process()
+    with pytest.raises(TypeError):
+        abi.bo_create(proc, 5, sise=1)
+    with pytest.raises(ValueError, match="placements"):
+        abi.bo_create(proc, 5, placements=1 << 40)
+    assert proc.calls == []
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    got = []
+    monkeypatch.setattr(trace, "hooks", [lambda call: got.append(str(call))])
+    return got
+
+
+def test_trace_of_success(lines):
+    proc = Process(lambda nr, arg: bytes(abi.BoCreate(size=4096, placements=1, handle=7)))
+    abi.bo_create(proc, 5, size=4096, placements=1)
+    (line,) = lines
+    assert line.startswith(
+        "[42] DRM_IOCTL_VNPU_BO_CREATE(fd=5, BoCreate(size=0x1000, placements=VRAM)) = 0 handle=7"
+    )
+    assert line.endswith(" ms")
+
+
+def test_trace_of_failure(lines):
+    def refuse(nr, arg):
+        raise OSError(errno.ENOENT, "no")
+
+    with pytest.raises(OSError):
+        abi.queue_query(Process(refuse), 5, id=3)
+    assert lines[0].startswith("[42] DRM_IOCTL_VNPU_QUEUE_QUERY(fd=5, QueueQuery(id=3)) = -ENOENT")
