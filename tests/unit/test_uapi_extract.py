@@ -27,7 +27,7 @@ enum demo_kind {
  */
 struct demo_inner {
 	/** @a: First
-	 of two. */
+	of two. */
 	__u32 a;
 	__u64 b;
 };

@@ -172,8 +172,10 @@ def deadline_ns(proc: Process, timeout_ms: float) -> int:
     """Now plus *timeout_ms* on the guest's CLOCK_MONOTONIC, in ns; 0 for no wait at all."""
     if timeout_ms <= 0:
         return 0
-    buffer = abi.scratch(proc, 16)
-    proc.syscall("clock_gettime", time.CLOCK_MONOTONIC, buffer.addr)
-    raw = proc.read_mem(buffer.addr, 16)
-    seconds, nanoseconds = (int.from_bytes(raw[i : i + 8], "little") for i in (0, 8))
+    batch = proc.batch()
+    place = batch.scratch(16)
+    batch.syscall("clock_gettime", time.CLOCK_MONOTONIC, place)
+    now = batch.read(place, 16)
+    batch.run()
+    seconds, nanoseconds = (int.from_bytes(now.data[i : i + 8], "little") for i in (0, 8))
     return seconds * 10**9 + nanoseconds + int(timeout_ms * 10**6)

@@ -382,7 +382,7 @@ class EnginesInfo(Struct):
     _size_ = 72
     _fields_ = (
         Field("count", 0, "u32"),
-        Field("pad", 4, "u32"),
+        Field("pad", 4, "u32", zero=True),
         Field("engines", 8, "struct", count=8, struct=EngineInfo),
     )
     __slots__ = (
@@ -498,7 +498,7 @@ class BoCreate(Struct):
         Field("placements", 8, "u32", symbols=PlacementFlag),
         Field("flags", 12, "u32", symbols=BoFlag),
         Field("vm_id", 16, "u32"),
-        Field("handle", 20, "u32"),
+        Field("handle", 20, "u32", output=True),
     )
     __slots__ = (
         "size",
@@ -543,8 +543,8 @@ class BoMmapOffset(Struct):
     _size_ = 16
     _fields_ = (
         Field("handle", 0, "u32"),
-        Field("flags", 4, "u32"),
-        Field("offset", 8, "u64"),
+        Field("flags", 4, "u32", zero=True),
+        Field("offset", 8, "u64", output=True),
     )
     __slots__ = (
         "handle",
@@ -579,8 +579,8 @@ class VmCreate(Struct):
     _c_name_ = "struct drm_vnpu_vm_create"
     _size_ = 8
     _fields_ = (
-        Field("flags", 0, "u32"),
-        Field("id", 4, "u32"),
+        Field("flags", 0, "u32", zero=True),
+        Field("id", 4, "u32", output=True),
     )
     __slots__ = (
         "flags",
@@ -613,7 +613,7 @@ class VmDestroy(Struct):
     _size_ = 8
     _fields_ = (
         Field("id", 0, "u32"),
-        Field("pad", 4, "u32"),
+        Field("pad", 4, "u32", zero=True),
     )
     __slots__ = (
         "id",
@@ -650,7 +650,7 @@ class VmBindOp(Struct):
         Field("op", 0, "u32", symbols=VmBindOpType),
         Field("flags", 4, "u32", symbols=VmBindMapFlag),
         Field("handle", 8, "u32"),
-        Field("pad", 12, "u32"),
+        Field("pad", 12, "u32", zero=True),
         Field("bo_offset", 16, "u64"),
         Field("va", 24, "u64"),
         Field("size", 32, "u64"),
@@ -762,9 +762,9 @@ class QueueCreate(Struct):
         Field("vm_id", 0, "u32"),
         Field("engine_class", 4, "u32", symbols=EngineClass),
         Field("priority", 8, "u32", symbols=QueuePriority),
-        Field("flags", 12, "u32"),
-        Field("id", 16, "u32"),
-        Field("pad", 20, "u32"),
+        Field("flags", 12, "u32", zero=True),
+        Field("id", 16, "u32", output=True),
+        Field("pad", 20, "u32", zero=True),
     )
     __slots__ = (
         "vm_id",
@@ -812,7 +812,7 @@ class QueueDestroy(Struct):
     _size_ = 8
     _fields_ = (
         Field("id", 0, "u32"),
-        Field("pad", 4, "u32"),
+        Field("pad", 4, "u32", zero=True),
     )
     __slots__ = (
         "id",
@@ -849,14 +849,14 @@ class QueueQuery(Struct):
     _size_ = 56
     _fields_ = (
         Field("id", 0, "u32"),
-        Field("state", 4, "u32", symbols=QueueStateFlag),
-        Field("fault_code", 8, "u32"),
-        Field("fault_access", 12, "u32"),
-        Field("fault_addr", 16, "u64"),
-        Field("fault_ip", 24, "u64"),
-        Field("jobs_submitted", 32, "u64"),
-        Field("jobs_completed", 40, "u64"),
-        Field("busy_ns", 48, "u64"),
+        Field("state", 4, "u32", symbols=QueueStateFlag, output=True),
+        Field("fault_code", 8, "u32", output=True),
+        Field("fault_access", 12, "u32", output=True),
+        Field("fault_addr", 16, "u64", output=True),
+        Field("fault_ip", 24, "u64", output=True),
+        Field("jobs_submitted", 32, "u64", output=True),
+        Field("jobs_completed", 40, "u64", output=True),
+        Field("busy_ns", 48, "u64", output=True),
     )
     __slots__ = (
         "id",
@@ -916,7 +916,7 @@ class Cmd(Struct):
     _fields_ = (
         Field("va", 0, "u64"),
         Field("size", 8, "u32"),
-        Field("pad", 12, "u32"),
+        Field("pad", 12, "u32", zero=True),
     )
     __slots__ = (
         "va",
@@ -962,7 +962,7 @@ class Submit(Struct):
     _size_ = 40
     _fields_ = (
         Field("queue_id", 0, "u32"),
-        Field("flags", 4, "u32"),
+        Field("flags", 4, "u32", zero=True),
         Field("cmds", 8, "struct", struct=Array, element=Cmd),
         Field("syncs", 24, "struct", struct=Array, element=Sync),
     )

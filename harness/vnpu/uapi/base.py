@@ -27,6 +27,8 @@ class Field:
     struct: type[Struct] | None = None
     symbols: type[enum.IntEnum] | type[enum.IntFlag] | None = None
     element: type[Struct] | None = None  # of the user array that this field describes
+    output: bool = False  # only the kernel writes it
+    zero: bool = False  # has to be zero: padding, and flags of which there are none yet
 
     @property
     def unit(self) -> int:

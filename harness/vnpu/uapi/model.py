@@ -83,3 +83,8 @@ def element(doc: str) -> str | None:
 def is_output(doc: str) -> bool:
     """Whether only the kernel writes the member."""
     return doc.startswith("Out:")
+
+
+def is_zero(doc: str) -> bool:
+    """Whether the member has no use yet and the kernel rejects anything but zero."""
+    return doc == "Zero."

@@ -139,6 +139,10 @@ class Renderer:
             args.append(f"symbols={symbols}")
         if element := model.element(doc):
             args.append(f"element={element}")
+        if model.is_output(doc):
+            args.append("output=True")
+        if model.is_zero(doc):
+            args.append("zero=True")
         return f"Field({', '.join(args)})"
 
     def _ioctls(self) -> Iterator[str]:
