@@ -6,50 +6,30 @@
 #ifndef __VNPU_BIND_H__
 #define __VNPU_BIND_H__
 
-#include <linux/list.h>
 #include <linux/types.h>
-
-#include "vnpu_job.h"
-#include "vnpu_pt.h"
 
 struct drm_device;
 struct drm_exec;
 struct drm_file;
-struct drm_gem_object;
-struct drm_gpuvm_bo;
+struct drm_gpuva_op;
 struct drm_vnpu_vm_bind_op;
-struct vnpu_bo;
 struct vnpu_vm;
 
-/**
- * struct vnpu_bind_job - A change of page tables, on its way to the hardware
- */
-struct vnpu_bind_job {
-	/** @base: The job, on the MMU ring. */
-	struct vnpu_job base;
-
-	/** @ctx: Context of the VM. */
-	u32 ctx;
-
-	/** @txn: What to write and to invalidate, and what is free after. */
-	struct vnpu_pt_txn txn;
-};
-
-#define to_vnpu_bind_job(job) container_of(job, struct vnpu_bind_job, base)
+/* Most operations of one VM_BIND. */
+#define VNPU_BIND_MAX_OPS	4096
 
 /*
- * VM reservation held from create to push or abandon. Between them the change
- * is prepared and carried out in job->txn.
+ * For a submit: writes the translations of the BOs in vm->rebind anew.
+ * Reservations held, BOs validated, room for a fence in all of @exec.
  */
-struct vnpu_bind_job *vnpu_bind_job_create(struct vnpu_vm *vm, void *owner,
-					   u64 client_id);
-/* Not armed: takes the prepared change back and frees the job. */
-void vnpu_bind_job_abandon(struct vnpu_bind_job *job);
-/* The change is carried out: queues it. Returns a borrowed reference. */
-struct dma_fence *vnpu_bind_job_queue(struct vnpu_bind_job *job,
-				      struct vnpu_vm *vm, struct drm_exec *exec);
+int vnpu_bind_rebind(struct vnpu_vm *vm, struct drm_exec *exec);
 
-/* Argument check of one operation, apart for its unit tests. */
+/* Operations of &struct drm_gpuvm_ops. */
+int vnpu_bind_step_map(struct drm_gpuva_op *op, void *priv);
+int vnpu_bind_step_remap(struct drm_gpuva_op *op, void *priv);
+int vnpu_bind_step_unmap(struct drm_gpuva_op *op, void *priv);
+
+/* Checks of one operation that need nothing else; apart for unit tests. */
 int vnpu_bind_check_op(const struct drm_vnpu_vm_bind_op *op);
 
 int vnpu_ioctl_vm_bind(struct drm_device *drm, void *data,

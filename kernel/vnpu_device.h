@@ -2,13 +2,13 @@
 #ifndef VNPU_DEVICE_H
 #define VNPU_DEVICE_H
 
-#include <linux/idr.h>
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/rwsem.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <drm/drm_device.h>
 #include <drm/ttm/ttm_device.h>
@@ -81,13 +81,23 @@ struct vnpu_device {
 	struct vnpu_ring *paging_ring;
 	struct vnpu_ring *mmu_ring;
 
-	/* Hardware contexts in use, see vnpu_vm_dev_init(). */
-	struct ida ctx_ida;
+	/*
+	 * Hardware contexts in use, to struct vnpu_vm; under its own lock. See
+	 * vnpu_vm_dev_init().
+	 */
+	struct xarray vms;
 
-	/* Guards @rings, their list of @engines' loads and hw_fini of rings. */
+	/*
+	 * Guards @rings, the loads of @engines and the latch of TIMESTAMP. Nests
+	 * inside @reset_lock, so nothing is allocated under it.
+	 */
 	struct mutex rings_lock;
 
-	/* All rings by hardware queue, kernel ones included. */
+	/*
+	 * All rings by hardware queue, kernel ones included. Changed under
+	 * @rings_lock with @reset_lock held for reading, so either of them held
+	 * (the latter for writing) is enough to look.
+	 */
 	struct vnpu_ring *rings[VNPU_MAX_QUEUES];
 
 	/*
@@ -111,17 +121,24 @@ struct vnpu_device {
 	/* The device did not come back from a reset; under @reset_lock. */
 	bool wedged;
 
+	/*
+	 * The PCI device is no longer the driver's; under @reset_lock. Until
+	 * then, but after drm_dev_enter() has begun to fail, rings can still
+	 * give back what they have.
+	 */
+	bool gone;
+
 	/* Resets of the device so far, for debugfs; under @reset_lock. */
 	unsigned int reset_count;
+
+	/* Where entries of a ring wait while they are moved; under @reset_lock. */
+	void *replay_buf;
 
 	/* run_job and free_job of all rings. */
 	struct workqueue_struct *sched_wq;
 
 	/* Timeouts and recovery of all rings: ordered, so one at a time. */
 	struct workqueue_struct *reset_wq;
-
-	/* Teardown of queues, which the scheduler's own work may not do. */
-	struct workqueue_struct *cleanup_wq;
 };
 
 static inline struct vnpu_device *to_vnpu_device(struct drm_device *drm)
@@ -151,8 +168,7 @@ static inline void vnpu_write64(struct vnpu_device *vdev, u32 reg, u64 value)
 }
 
 int vnpu_device_init(struct vnpu_device *vdev);
-void vnpu_device_unplug(struct vnpu_device *vdev);
-int vnpu_device_pick_engine(struct vnpu_device *vdev, u32 type);
+int vnpu_device_pick_engine(struct vnpu_device *vdev, u32 engine_class);
 u64 vnpu_device_timestamp(struct vnpu_device *vdev);
 
 #endif

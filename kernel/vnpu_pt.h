@@ -100,8 +100,14 @@ struct vnpu_pt_ops {
  * in the tree without any, which records what the bind job has to write.
  */
 struct vnpu_pt_txn {
-	/** @pt: The page tables. */
+	/** @pt: The page tables; not valid any more when the job has finished. */
 	struct vnpu_pt *pt;
+
+	/** @vdev: That of @pt. */
+	struct vnpu_device *vdev;
+
+	/** @ops: Those of @pt. */
+	const struct vnpu_pt_ops *ops;
 
 	/** @touched: Nodes per level that may have to go at the end. */
 	struct list_head touched[VNPU_PT_LEVELS];
@@ -125,6 +131,9 @@ struct vnpu_pt_txn {
 	 * the whole context is to be invalidated.
 	 */
 	unsigned int num_ranges;
+
+	/** @prepared: Where the last prepared map ended. */
+	u64 prepared;
 
 	/** @huge: A prepared change may write a huge leaf. */
 	bool huge;
@@ -188,8 +197,6 @@ static inline u64 vnpu_pt_span(unsigned int level)
 	return BIT_ULL(VNPU_PAGE_SHIFT + level * VNPU_PT_BITS);
 }
 
-/* Tables of @level that [va, va + size) needs. */
-u64 vnpu_pt_num_tables(u64 va, u64 size, unsigned int level);
 /* Bytes from @va that can be one leaf, or a run of leaves of one table. */
 u64 vnpu_pt_piece(u64 va, u64 addr, u64 size, bool *huge);
 /* The leaf that maps @addr. */

@@ -7,15 +7,14 @@
 #define __VNPU_VM_H__
 
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
-#include <linux/xarray.h>
 
 #include <drm/drm_gpuvm.h>
 #include <drm/gpu_scheduler.h>
 
-#include "compat/compat_gpuvm.h"
 #include "vnpu_hw.h"
 #include "vnpu_pt.h"
 
@@ -31,16 +30,6 @@ struct vnpu_file;
 #define VNPU_VM_VA_START	((u64)SZ_1M)
 /* The last MiB too, so that the end of a range never needs a bit 48. */
 #define VNPU_VM_VA_END		(BIT_ULL(VNPU_VA_BITS) - SZ_1M)
-
-/**
- * struct vnpu_vm_mgr - The contexts of a device
- */
-struct vnpu_vm_mgr {
-	/** @vms: Context number to &struct vnpu_vm; under its own lock. A VM is
-	 * in it as long as its context is programmed.
-	 */
-	struct xarray vms;
-};
 
 /**
  * struct vnpu_vm - An address space
@@ -74,6 +63,11 @@ struct vnpu_vm {
 	 */
 	struct drm_sched_entity bind_entity;
 
+	/** @rebind: BOs that vnpu_vm_validate() validated, to be rebound;
+	 * protected by the VM's reservation.
+	 */
+	struct list_head rebind;
+
 	/** @last_bind: Finished fence of the last bind job, or NULL; protected by
 	 * the VM's reservation.
 	 */
@@ -87,9 +81,7 @@ struct vnpu_vm_bo {
 	/** @base: The mappings; see &struct drm_gpuvm_bo. */
 	struct drm_gpuvm_bo base;
 
-	/** @rebind: In the list of BOs that a submit rebinds; empty outside of
-	 * vnpu_vm_validate(); protected by the VM's reservation.
-	 */
+	/** @rebind: In vnpu_vm.rebind; protected by the VM's reservation. */
 	struct list_head rebind;
 };
 
@@ -117,7 +109,7 @@ struct vnpu_va {
 int vnpu_vm_module_init(void);
 void vnpu_vm_module_exit(void);
 
-/* Before the MMU ring takes jobs; managed by drmm. */
+/* Managed by drmm. */
 int vnpu_vm_dev_init(struct vnpu_device *vdev);
 
 /* After a device reset: programs the context of each VM again. */

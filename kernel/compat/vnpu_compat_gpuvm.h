@@ -1,30 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * drm_gpuvm of older kernels.
+ * Address spaces on older kernels.
  */
 
-#ifndef __VNPU_COMPAT_GPUVM_H__
-#define __VNPU_COMPAT_GPUVM_H__
+#ifndef VNPU_COMPAT_GPUVM_H
+#define VNPU_COMPAT_GPUVM_H
 
-#include <drm/drm_drv.h>
 #include <drm/drm_gpuvm.h>
-
-#include "compat.h"
 
 #ifndef VNPU_HAVE_GPUVM_MAP_REQ
 struct drm_gpuvm_map_req {
 	struct drm_gpuva_op_map map;
 };
 
-static inline int vnpu_compat_sm_map(struct drm_gpuvm *gpuvm, void *priv,
-				     const struct drm_gpuvm_map_req *req)
+static inline int vnpu_compat_gpuvm_sm_map(struct drm_gpuvm *gpuvm, void *priv,
+					   const struct drm_gpuvm_map_req *req)
 {
 	return drm_gpuvm_sm_map(gpuvm, priv, req->map.va.addr,
 				req->map.va.range, req->map.gem.obj,
 				req->map.gem.offset);
 }
 
-#define drm_gpuvm_sm_map vnpu_compat_sm_map
+#define drm_gpuvm_sm_map vnpu_compat_gpuvm_sm_map
 #endif
 
 #ifndef VNPU_HAVE_GPUVM_BO_OBTAIN_LOCKED

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Allocation on older kernels.
+ */
+
+#ifndef VNPU_COMPAT_SLAB_H
+#define VNPU_COMPAT_SLAB_H
+
+#include <linux/slab.h>
+
+#ifndef kzalloc_obj
+#define vnpu_compat_gfp(first, ...) first
+#define kzalloc_obj(obj, ...) \
+	kzalloc(sizeof(obj), vnpu_compat_gfp(__VA_ARGS__ __VA_OPT__(,) GFP_KERNEL))
+#endif
+
+#endif

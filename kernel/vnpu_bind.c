@@ -1,0 +1,830 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bind operations and their jobs.
+ */
+
+#include <linux/dma-fence.h>
+#include <linux/dma-resv.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+
+#include <drm/drm_exec.h>
+#include <drm/drm_file.h>
+#include <drm/drm_gpuvm.h>
+#include <drm/drm_print.h>
+#include <drm/ttm/ttm_bo.h>
+
+#include <drm/vnpu_accel.h>
+
+#include <kunit/visibility.h>
+
+#include "vnpu_bind.h"
+#include "vnpu_bo.h"
+#include "vnpu_device.h"
+#include "vnpu_drv.h"
+#include "vnpu_job.h"
+#include "vnpu_pt.h"
+#include "vnpu_ring.h"
+#include "vnpu_sync.h"
+#include "vnpu_trace.h"
+#include "vnpu_vm.h"
+
+/**
+ * DOC: VM_BIND
+ *
+ * All operations of an ioctl are carried out or none, and every error is
+ * reported by the ioctl. So it has three phases:
+ *
+ * 1. Look at the arguments: copy them, check them, look up BOs and syncobjs.
+ * 2. Get everything that may be missing, under the reservations of the VM and
+ *    of the external BOs that gain or lose a mapping: put the BOs where the
+ *    device can use them, allocate mappings, vm_bos, page tables and the job,
+ *    and add its dependencies. All of it can be given back.
+ * 3. Carry out, without a way to fail: change the mappings and the tree of
+ *    page tables, which records what the job has to write, queue the job and
+ *    hand its fence to the reservations and syncobjs.
+ *
+ * The bind jobs of a VM run in order on one scheduler entity. A job writes
+ * page-table entries by CPU when the scheduler runs it, and has the hardware
+ * drop the translations that it made invalid. Where nothing valid was changed
+ * there is nothing to drop: the hardware caches only valid translations.
+ *
+ * Without DRM_VNPU_VM_BIND_ASYNC the ioctl returns when its job has finished. A
+ * signal must not interrupt that wait, because what was carried out cannot be
+ * taken back, and repeating the ioctl would not be the same: another thread may
+ * have changed the same range in between. So everything that may take long, the
+ * earlier binds of the VM and moves of the BOs, is waited for before the third
+ * phase, where a signal does no harm. What is left is a job that has nothing to
+ * wait for.
+ */
+
+/* A change of page tables, on its way to the hardware. */
+struct vnpu_bind_job {
+	struct vnpu_job base;
+
+	/* Context of the VM. */
+	u32 ctx;
+
+	/* What to write and to invalidate, and what is free after. */
+	struct vnpu_pt_txn txn;
+};
+
+#define to_vnpu_bind_job(job) container_of(job, struct vnpu_bind_job, base)
+
+/* One operation, checked. */
+struct vnpu_bind_op {
+	bool map;
+	bool readonly;
+	u64 va;
+	u64 size;
+	u64 bo_offset;
+
+	/* NULL for an unmap. */
+	struct vnpu_bo *bo;
+	struct drm_gpuvm_bo *vm_bo;
+};
+
+/* A VM_BIND at work. */
+struct vnpu_bind {
+	struct vnpu_vm *vm;
+	struct drm_file *file;
+	bool async;
+
+	/* At least one operation is a map. */
+	bool map;
+
+	struct vnpu_bind_op *ops;
+	u32 num_ops;
+	struct vnpu_syncs syncs;
+
+	/* Mappings to be used and mappings that were removed. */
+	struct list_head spare;
+	struct list_head removed;
+
+	struct drm_exec exec;
+	struct vnpu_bind_job *job;
+
+	/* The operation that is being carried out. */
+	const struct vnpu_bind_op *op;
+};
+
+static void bind_job_emit(struct vnpu_job *base, struct vnpu_ring *ring)
+{
+	struct vnpu_bind_job *job = to_vnpu_bind_job(base);
+	const struct vnpu_pt_txn *txn = &job->txn;
+	unsigned int i;
+
+	vnpu_pt_run(txn);
+
+	if (txn->num_ranges > base->num_entries) {
+		vnpu_ring_emit_invalidate_ctx(ring, job->ctx);
+		return;
+	}
+
+	for (i = 0; i < txn->num_ranges; i++) {
+		const struct vnpu_pt_range *range = &txn->ranges[i];
+
+		vnpu_ring_emit_invalidate(ring, job->ctx, range->start,
+					  range->end - range->start);
+	}
+}
+
+static void bind_job_free(struct vnpu_job *base)
+{
+	struct vnpu_bind_job *job = to_vnpu_bind_job(base);
+
+	vnpu_pt_txn_fini(&job->txn);
+	kfree(job);
+}
+
+static const struct vnpu_job_ops bind_job_ops = {
+	.emit = bind_job_emit,
+	.free = bind_job_free,
+};
+
+static struct vnpu_bind_job *bind_job_create(struct vnpu_vm *vm, u32 num_ops,
+					     u64 client_id)
+{
+	struct vnpu_bind_job *job;
+	int ret;
+
+	job = kzalloc_obj(*job, GFP_KERNEL_ACCOUNT);
+	if (!job)
+		return ERR_PTR(-ENOMEM);
+
+	job->ctx = vm->ctx;
+	vnpu_pt_txn_init(&job->txn, &vm->pt);
+
+	/* An operation changes one range, and what it cuts at both ends. */
+	ret = vnpu_job_init(&job->base, &bind_job_ops, vm->vdev->mmu_ring,
+			    &vm->bind_entity,
+			    clamp_t(u32, 3 * num_ops, 1, VNPU_PT_MAX_RANGES),
+			    vm, client_id);
+	if (ret) {
+		kfree(job);
+		return ERR_PTR(ret);
+	}
+	return job;
+}
+
+/* Not armed: takes the prepared change back. */
+static void bind_job_abandon(struct vnpu_bind_job *job)
+{
+	vnpu_pt_abort(&job->txn);
+	vnpu_job_abandon(&job->base);
+}
+
+/* The change is carried out: queues it. Returns a borrowed reference. */
+static struct dma_fence *bind_job_queue(struct vnpu_bind_job *job,
+					struct vnpu_vm *vm,
+					struct drm_exec *exec)
+{
+	struct dma_fence *fence;
+
+	vnpu_pt_commit(&job->txn);
+
+	fence = vnpu_job_arm(&job->base);
+	drm_gpuvm_resv_add_fence(&vm->base, exec, fence,
+				 DMA_RESV_USAGE_BOOKKEEP,
+				 DMA_RESV_USAGE_BOOKKEEP);
+	dma_fence_put(vm->last_bind);
+	vm->last_bind = dma_fence_get(fence);
+	vnpu_job_push(&job->base);
+
+	return vm->last_bind;
+}
+
+/* A map waits for moves of all that is locked: see "Eviction". */
+static int bind_job_add_deps(struct vnpu_bind_job *job, struct drm_exec *exec)
+{
+	struct drm_gem_object *obj;
+	int ret;
+
+	drm_exec_for_each_locked_object(exec, obj) {
+		ret = drm_sched_job_add_resv_dependencies(&job->base.base,
+							  obj->resv,
+							  DMA_RESV_USAGE_KERNEL);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* The segment of memory that a cursor is at; false at its end. */
+static bool bind_extent(const struct vnpu_res_cursor *cur,
+			struct vnpu_pt_extent *ext)
+{
+	ext->addr = cur->addr;
+	ext->size = cur->size;
+	ext->vram = cur->vram;
+	return cur->size;
+}
+
+static int bind_prepare_map(struct vnpu_bind_job *job, struct vnpu_bo *bo,
+			    u64 offset, u64 va, u64 size)
+{
+	struct vnpu_pt_extent ext = {};
+	struct vnpu_res_cursor cur;
+	int ret;
+
+	vnpu_res_first(bo, offset, size, &cur);
+	while (bind_extent(&cur, &ext)) {
+		ret = vnpu_pt_prepare_map(&job->txn, va, &ext);
+		if (ret)
+			return ret;
+		va += ext.size;
+		vnpu_res_next(&cur, ext.size);
+	}
+	return 0;
+}
+
+static void bind_map(struct vnpu_bind_job *job, struct vnpu_bo *bo,
+		     u64 offset, u64 va, u64 size, bool readonly)
+{
+	struct vnpu_pt_extent ext = { .readonly = readonly };
+	struct vnpu_res_cursor cur;
+
+	trace_vnpu_bind(job->ctx, true, va, size);
+	vnpu_res_first(bo, offset, size, &cur);
+	while (bind_extent(&cur, &ext)) {
+		vnpu_pt_map(&job->txn, va, &ext);
+		va += ext.size;
+		vnpu_res_next(&cur, ext.size);
+	}
+}
+
+static int rebind_prepare(struct vnpu_vm *vm, struct vnpu_bind_job *job,
+			  struct drm_exec *exec)
+{
+	struct drm_gpuvm_bo *vm_bo;
+	struct vnpu_vm_bo *vbo;
+	struct drm_gpuva *va;
+	int ret;
+
+	list_for_each_entry(vbo, &vm->rebind, rebind) {
+		vm_bo = &vbo->base;
+		drm_gpuvm_bo_for_each_va(va, vm_bo) {
+			ret = bind_prepare_map(job, to_vnpu_bo(vm_bo->obj),
+					       va->gem.offset, va->va.addr,
+					       va->va.range);
+			if (ret)
+				return ret;
+		}
+	}
+
+	ret = vnpu_pt_prepare_done(&job->txn);
+	if (!ret)
+		ret = bind_job_add_deps(job, exec);
+	return ret;
+}
+
+int vnpu_bind_rebind(struct vnpu_vm *vm, struct drm_exec *exec)
+{
+	struct drm_gpuvm_bo *vm_bo;
+	struct vnpu_bind_job *job;
+	struct vnpu_vm_bo *vbo;
+	struct drm_gpuva *va;
+	int ret;
+
+	/* The number of ranges is not known: the whole context if several. */
+	job = bind_job_create(vm, 1, 0);
+	if (IS_ERR(job))
+		return PTR_ERR(job);
+
+	ret = rebind_prepare(vm, job, exec);
+	if (ret) {
+		bind_job_abandon(job);
+		return ret;
+	}
+
+	list_for_each_entry(vbo, &vm->rebind, rebind) {
+		vm_bo = &vbo->base;
+		drm_gpuvm_bo_for_each_va(va, vm_bo)
+			bind_map(job, to_vnpu_bo(vm_bo->obj), va->gem.offset,
+				 va->va.addr, va->va.range,
+				 to_vnpu_va(va)->readonly);
+	}
+
+	bind_job_queue(job, vm, exec);
+	return 0;
+}
+
+static struct vnpu_va *bind_take_va(struct vnpu_bind *bind)
+{
+	struct vnpu_va *va = list_first_entry(&bind->spare, struct vnpu_va,
+					      link);
+
+	list_del(&va->link);
+	return va;
+}
+
+/* The reference keeps the BO until its reservation is unlocked. */
+static void bind_remove_va(struct vnpu_bind *bind, struct drm_gpuva *va)
+{
+	drm_gem_object_get(va->gem.obj);
+	drm_gpuva_unlink(va);
+	list_add_tail(&to_vnpu_va(va)->link, &bind->removed);
+}
+
+int vnpu_bind_step_map(struct drm_gpuva_op *op, void *priv)
+{
+	struct vnpu_bind *bind = priv;
+	struct vnpu_va *va = bind_take_va(bind);
+
+	va->readonly = bind->op->readonly;
+	drm_gpuva_map(&bind->vm->base, &va->base, &op->map);
+	drm_gpuva_link(&va->base, bind->op->vm_bo);
+	return 0;
+}
+
+int vnpu_bind_step_remap(struct drm_gpuva_op *op, void *priv)
+{
+	struct vnpu_va *old = to_vnpu_va(op->remap.unmap->va);
+	struct vnpu_va *prev = NULL, *next = NULL;
+	struct vnpu_bind *bind = priv;
+
+	if (op->remap.prev) {
+		prev = bind_take_va(bind);
+		prev->readonly = old->readonly;
+	}
+	if (op->remap.next) {
+		next = bind_take_va(bind);
+		next->readonly = old->readonly;
+	}
+
+	/* What remains keeps its entries in the page tables. */
+	drm_gpuva_remap(prev ? &prev->base : NULL, next ? &next->base : NULL,
+			&op->remap);
+	if (prev)
+		drm_gpuva_link(&prev->base, old->base.vm_bo);
+	if (next)
+		drm_gpuva_link(&next->base, old->base.vm_bo);
+	bind_remove_va(bind, &old->base);
+	return 0;
+}
+
+int vnpu_bind_step_unmap(struct drm_gpuva_op *op, void *priv)
+{
+	struct drm_gpuva *va = op->unmap.va;
+
+	drm_gpuva_unmap(&op->unmap);
+	bind_remove_va(priv, va);
+	return 0;
+}
+
+static bool bind_range_ok(u64 start, u64 size)
+{
+	u64 end;
+
+	return size && IS_ALIGNED(start | size, VNPU_PT_PAGE_SIZE) &&
+	       !check_add_overflow(start, size, &end);
+}
+
+int vnpu_bind_check_op(const struct drm_vnpu_vm_bind_op *op)
+{
+	if (op->pad || !bind_range_ok(op->va, op->size))
+		return -EINVAL;
+	if (op->va < VNPU_VM_VA_START || op->va + op->size > VNPU_VM_VA_END)
+		return -EINVAL;
+
+	switch (op->op) {
+	case DRM_VNPU_VM_BIND_OP_MAP:
+		if (op->flags & ~DRM_VNPU_VM_BIND_MAP_READONLY)
+			return -EINVAL;
+		return bind_range_ok(op->bo_offset, op->size) ? 0 : -EINVAL;
+	case DRM_VNPU_VM_BIND_OP_UNMAP:
+		return op->flags || op->handle || op->bo_offset ? -EINVAL : 0;
+	default:
+		return -EINVAL;
+	}
+}
+EXPORT_SYMBOL_IF_KUNIT(vnpu_bind_check_op);
+
+static int bind_init_op(struct vnpu_bind *bind, struct vnpu_bind_op *op,
+			const struct drm_vnpu_vm_bind_op *arg)
+{
+	int ret;
+
+	ret = vnpu_bind_check_op(arg);
+	if (ret)
+		return ret;
+
+	op->map = arg->op == DRM_VNPU_VM_BIND_OP_MAP;
+	op->readonly = arg->flags & DRM_VNPU_VM_BIND_MAP_READONLY;
+	bind->map |= op->map;
+	op->va = arg->va;
+	op->size = arg->size;
+	op->bo_offset = arg->bo_offset;
+	if (!op->map)
+		return 0;
+
+	op->bo = vnpu_bo_lookup(bind->file, arg->handle);
+	if (!op->bo)
+		return -ENOENT;
+	if (op->bo_offset + op->size > vnpu_bo_size(op->bo) ||
+	    !vnpu_bo_bindable(op->bo, vnpu_vm_resv(bind->vm)))
+		return -EINVAL;
+	return 0;
+}
+
+static int bind_init_ops(struct vnpu_bind *bind,
+			 const struct drm_vnpu_array *array)
+{
+	struct drm_vnpu_vm_bind_op *args;
+	int ret = 0;
+	u32 i;
+
+	args = vnpu_array_copy(array, VNPU_BIND_MAX_OPS, sizeof(*args),
+			       sizeof(*args));
+	if (IS_ERR_OR_NULL(args))
+		return PTR_ERR_OR_ZERO(args);
+
+	bind->ops = kvcalloc(array->count, sizeof(*bind->ops),
+			     GFP_KERNEL_ACCOUNT);
+	if (!bind->ops)
+		ret = -ENOMEM;
+
+	for (i = 0; !ret && i < array->count; i++) {
+		ret = bind_init_op(bind, &bind->ops[i], &args[i]);
+		bind->num_ops++;
+	}
+
+	kvfree(args);
+	return ret;
+}
+
+/* An operation cuts two mappings at most, and makes one if it is a map. */
+static int bind_alloc_vas(struct vnpu_bind *bind)
+{
+	struct vnpu_va *va;
+	u32 i, n;
+
+	for (i = 0; i < bind->num_ops; i++) {
+		for (n = bind->ops[i].map ? 3 : 2; n; n--) {
+			va = kzalloc_obj(*va, GFP_KERNEL_ACCOUNT);
+			if (!va)
+				return -ENOMEM;
+			list_add(&va->link, &bind->spare);
+		}
+	}
+	return 0;
+}
+
+static int bind_lock_bo(struct vnpu_bind *bind, struct drm_gem_object *obj)
+{
+	if (!drm_gpuvm_is_extobj(&bind->vm->base, obj))
+		return 0;
+	return drm_exec_prepare_obj(&bind->exec, obj, 1);
+}
+
+/* Those of BOs to be mapped, and those of mappings that are in the way. */
+static int bind_lock_op(struct vnpu_bind *bind, const struct vnpu_bind_op *op)
+{
+	struct drm_gpuva *va;
+	int ret;
+
+	if (op->map) {
+		ret = bind_lock_bo(bind, &op->bo->ttm.base);
+		if (ret)
+			return ret;
+	}
+
+	drm_gpuvm_for_each_va_range(va, &bind->vm->base, op->va,
+				    op->va + op->size) {
+		ret = bind_lock_bo(bind, va->gem.obj);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int bind_lock_all(struct vnpu_bind *bind)
+{
+	int ret;
+	u32 i;
+
+	ret = drm_gpuvm_prepare_vm(&bind->vm->base, &bind->exec, 1);
+	for (i = 0; !ret && i < bind->num_ops; i++)
+		ret = bind_lock_op(bind, &bind->ops[i]);
+	return ret;
+}
+
+static int bind_lock(struct vnpu_bind *bind)
+{
+	int ret = 0;
+
+	drm_exec_until_all_locked(&bind->exec) {
+		ret = bind_lock_all(bind);
+		drm_exec_retry_on_contention(&bind->exec);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+/* Moves use up room that was reserved for the job's fence. */
+static int bind_reserve_again(struct vnpu_bind *bind)
+{
+	struct drm_gem_object *obj;
+	int ret;
+
+	drm_exec_for_each_locked_object(&bind->exec, obj) {
+		ret = dma_resv_reserve_fences(obj->resv, 1);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int bind_validate(struct vnpu_bind *bind)
+{
+	struct ttm_operation_ctx ctx = {
+		.interruptible = true,
+		.resv = vnpu_vm_resv(bind->vm),
+	};
+	int ret;
+	u32 i;
+
+	for (i = 0; i < bind->num_ops; i++) {
+		struct vnpu_bind_op *op = &bind->ops[i];
+
+		if (!op->map)
+			continue;
+
+		ret = vnpu_bo_validate(op->bo, &ctx);
+		if (ret)
+			return ret;
+
+		op->vm_bo = drm_gpuvm_bo_obtain_locked(&bind->vm->base,
+						       &op->bo->ttm.base);
+		if (IS_ERR(op->vm_bo)) {
+			ret = PTR_ERR(op->vm_bo);
+			op->vm_bo = NULL;
+			return ret;
+		}
+	}
+	return bind_reserve_again(bind);
+}
+
+static int bind_prepare_tables(struct vnpu_bind *bind)
+{
+	struct vnpu_pt_txn *txn = &bind->job->txn;
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; !ret && i < bind->num_ops; i++) {
+		const struct vnpu_bind_op *op = &bind->ops[i];
+
+		if (op->map)
+			ret = bind_prepare_map(bind->job, op->bo, op->bo_offset,
+					       op->va, op->size);
+		else
+			ret = vnpu_pt_prepare_unmap(txn, op->va, op->size);
+	}
+	return ret ? ret : vnpu_pt_prepare_done(txn);
+}
+
+static int bind_wait_fence(struct dma_fence *fence)
+{
+	long ret = fence ? dma_fence_wait(fence, true) : 0;
+
+	return ret < 0 ? ret : 0;
+}
+
+/* What the job would wait for, while a signal still does no harm. */
+static int bind_wait_deps(struct vnpu_bind *bind)
+{
+	struct drm_gem_object *obj;
+	long ret;
+
+	ret = bind_wait_fence(bind->vm->last_bind);
+	if (ret || !bind->map)
+		return ret;
+
+	drm_exec_for_each_locked_object(&bind->exec, obj) {
+		ret = dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_KERNEL,
+					    true, MAX_SCHEDULE_TIMEOUT);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+/* Second phase. */
+static int bind_prepare(struct vnpu_bind *bind)
+{
+	int ret;
+
+	ret = bind_validate(bind);
+	if (ret)
+		return ret;
+
+	if (!bind->async) {
+		ret = bind_wait_deps(bind);
+		if (ret)
+			return ret;
+	}
+
+	bind->job = bind_job_create(bind->vm, bind->num_ops,
+				    bind->file->client_id);
+	if (IS_ERR(bind->job)) {
+		ret = PTR_ERR(bind->job);
+		bind->job = NULL;
+		return ret;
+	}
+
+	ret = bind_prepare_tables(bind);
+	if (!ret && bind->map)
+		ret = bind_job_add_deps(bind->job, &bind->exec);
+	if (!ret)
+		ret = vnpu_syncs_add_deps(&bind->syncs, &bind->job->base.base);
+	return ret;
+}
+
+static void bind_commit_map(struct vnpu_bind *bind)
+{
+	const struct vnpu_bind_op *op = bind->op;
+	struct vnpu_vm *vm = bind->vm;
+	const struct drm_gpuvm_map_req req = {
+		.map.va.addr = op->va,
+		.map.va.range = op->size,
+		.map.gem.obj = &op->bo->ttm.base,
+		.map.gem.offset = op->bo_offset,
+	};
+	int ret;
+
+	ret = drm_gpuvm_sm_map(&vm->base, bind, &req);
+	drm_WARN_ON(&vm->vdev->drm, ret);
+	drm_gpuvm_bo_extobj_add(op->vm_bo);
+	bind_map(bind->job, op->bo, op->bo_offset, op->va, op->size,
+		 op->readonly);
+}
+
+static void bind_commit_unmap(struct vnpu_bind *bind)
+{
+	const struct vnpu_bind_op *op = bind->op;
+	struct vnpu_vm *vm = bind->vm;
+	int ret;
+
+	trace_vnpu_bind(vm->ctx, false, op->va, op->size);
+	ret = drm_gpuvm_sm_unmap(&vm->base, bind, op->va, op->size);
+	drm_WARN_ON(&vm->vdev->drm, ret);
+	vnpu_pt_unmap(&bind->job->txn, op->va, op->size);
+}
+
+/* Third phase. Returns a new reference to the job's fence. */
+static struct dma_fence *bind_commit(struct vnpu_bind *bind)
+{
+	struct vnpu_bind_job *job = bind->job;
+	struct dma_fence *fence;
+	u32 i;
+
+	for (i = 0; i < bind->num_ops; i++) {
+		bind->op = &bind->ops[i];
+		if (bind->op->map)
+			bind_commit_map(bind);
+		else
+			bind_commit_unmap(bind);
+	}
+
+	bind->job = NULL;
+	fence = dma_fence_get(bind_job_queue(job, bind->vm, &bind->exec));
+	vnpu_syncs_signal(&bind->syncs, fence);
+	return fence;
+}
+
+/* Reservations still held. */
+static void bind_put_vm_bos(struct vnpu_bind *bind)
+{
+	u32 i;
+
+	for (i = 0; i < bind->num_ops; i++)
+		drm_gpuvm_bo_put(bind->ops[i].vm_bo);
+}
+
+/* Second and third phase. Sets @fence, to a new reference, on success. */
+static int bind_run(struct vnpu_bind *bind, struct dma_fence **fence)
+{
+	int ret;
+
+	drm_exec_init(&bind->exec, DRM_EXEC_INTERRUPTIBLE_WAIT |
+				   DRM_EXEC_IGNORE_DUPLICATES, 0);
+	ret = bind_lock(bind);
+	if (!ret) {
+		ret = bind_prepare(bind);
+		if (!ret)
+			*fence = bind_commit(bind);
+		else if (bind->job)
+			bind_job_abandon(bind->job);
+		bind_put_vm_bos(bind);
+	}
+	drm_exec_fini(&bind->exec);
+	return ret;
+}
+
+static void bind_fini(struct vnpu_bind *bind)
+{
+	struct vnpu_va *va, *next;
+	u32 i;
+
+	list_for_each_entry_safe(va, next, &bind->removed, link) {
+		drm_gem_object_put(va->base.gem.obj);
+		kfree(va);
+	}
+	list_for_each_entry_safe(va, next, &bind->spare, link)
+		kfree(va);
+	for (i = 0; i < bind->num_ops; i++)
+		vnpu_bo_put(bind->ops[i].bo);
+	kvfree(bind->ops);
+	vnpu_syncs_fini(&bind->syncs);
+}
+
+/* First phase. */
+static int bind_init(struct vnpu_bind *bind,
+		     const struct drm_vnpu_vm_bind *args)
+{
+	int ret;
+
+	ret = bind_init_ops(bind, &args->ops);
+	if (!ret)
+		ret = vnpu_syncs_init(&bind->syncs, bind->file, &args->syncs);
+	if (!ret)
+		ret = bind_alloc_vas(bind);
+	return ret;
+}
+
+/* Long waits are better without the VM's reservation, as far as possible. */
+static int bind_wait_earlier(struct vnpu_vm *vm)
+{
+	struct dma_fence *fence;
+	int ret;
+
+	ret = dma_resv_lock_interruptible(vnpu_vm_resv(vm), NULL);
+	if (ret)
+		return ret;
+	fence = dma_fence_get(vm->last_bind);
+	dma_resv_unlock(vnpu_vm_resv(vm));
+
+	ret = bind_wait_fence(fence);
+	dma_fence_put(fence);
+	return ret;
+}
+
+static int bind_sync(struct vnpu_bind *bind)
+{
+	struct dma_fence *fence;
+	int ret;
+
+	ret = bind_wait_earlier(bind->vm);
+	if (!ret)
+		ret = bind_run(bind, &fence);
+	if (ret)
+		return ret;
+
+	dma_fence_wait(fence, false);
+	ret = dma_fence_get_status(fence);
+	dma_fence_put(fence);
+	return ret < 0 ? ret : 0;
+}
+
+static int bind_async(struct vnpu_bind *bind)
+{
+	struct dma_fence *fence;
+	int ret;
+
+	ret = bind_run(bind, &fence);
+	if (!ret)
+		dma_fence_put(fence);
+	return ret;
+}
+
+int vnpu_ioctl_vm_bind(struct drm_device *drm, void *data,
+		       struct drm_file *file)
+{
+	const struct drm_vnpu_vm_bind *args = data;
+	struct vnpu_bind bind = {
+		.file = file,
+		.async = args->flags & DRM_VNPU_VM_BIND_ASYNC,
+		.spare = LIST_HEAD_INIT(bind.spare),
+		.removed = LIST_HEAD_INIT(bind.removed),
+	};
+	int ret;
+
+	if (args->flags & ~DRM_VNPU_VM_BIND_ASYNC)
+		return -EINVAL;
+	if (!bind.async && (!args->ops.count || args->syncs.count))
+		return -EINVAL;
+
+	bind.vm = vnpu_vm_lookup(to_vnpu_file(file), args->vm_id);
+	if (!bind.vm)
+		return -ENOENT;
+
+	ret = bind_init(&bind, args);
+	if (!ret)
+		ret = bind.async ? bind_async(&bind) : bind_sync(&bind);
+	bind_fini(&bind);
+	vnpu_vm_put(bind.vm);
+
+	/* Nothing was done: as good as not yet started. */
+	return ret == -EINTR ? -ERESTARTSYS : ret;
+}
