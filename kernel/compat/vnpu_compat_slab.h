@@ -9,9 +9,9 @@
 #include <linux/slab.h>
 
 #ifndef kzalloc_obj
-#define vnpu_compat_gfp(first, ...) first
+#define vnpu_compat_gfp(first, gfp, ...) gfp
 #define kzalloc_obj(obj, ...) \
-	kzalloc(sizeof(obj), vnpu_compat_gfp(__VA_ARGS__ __VA_OPT__(,) GFP_KERNEL))
+	kzalloc(sizeof(obj), vnpu_compat_gfp(first, ##__VA_ARGS__, GFP_KERNEL))
 #endif
 
 #endif
