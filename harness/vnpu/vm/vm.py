@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""A virtual machine that runs: its process, monitor, console and guest."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from vnpu.errors import GuestKernelError, RigError
+from vnpu.guest.guest import Guest
+from vnpu.guest.link import Link
+from vnpu.guest.protocol import ProtocolError
+from vnpu.vm import cmdline, kvm, oracle, rundir
+from vnpu.vm.cmdline import Backing
+from vnpu.vm.config import VmConfig
+from vnpu.vm.console import Console
+from vnpu.vm.images import Images
+from vnpu.vm.process import QemuProcess
+from vnpu.vm.qmp import Qmp
+
+#: for a kernel with all its checks on a machine without KVM and with other work
+BOOT_TIMEOUT_S = 180.0
+#: how long a dying guest may take to take QEMU along, once its agent is gone
+_LAST_WORDS_S = 2.0
+
+
+class Vm:
+    """A machine with a guest; close() ends it and removes its files."""
+
+    def __init__(
+        self,
+        images: Images,
+        config: VmConfig,
+        memory: Path | None,
+        backing: Backing,
+        extra: tuple[str, ...] = (),
+        use_kvm: bool | None = None,
+    ) -> None:
+        """Start QEMU; ``memory`` is the directory of its memory files."""
+        self.images = images
+        self.config = config
+        self.directory = rundir.new()
+        self.console = Console(self.directory / "console.log")
+        self.kvm = kvm.usable(images) if use_kvm is None else use_kvm
+        try:
+            self.process = QemuProcess(
+                images.qemu,
+                lambda agent_fd, qmp_fd: [
+                    *cmdline.guest(
+                        images,
+                        config,
+                        directory=memory,
+                        backing=backing,
+                        console=self.console.path,
+                        agent_fd=agent_fd,
+                        qmp_fd=qmp_fd,
+                        kvm=self.kvm,
+                    ),
+                    *extra,
+                ],
+                self.directory / "qemu.log",
+            )
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+        self.qmp = Qmp(self.process.monitor)
+        self._link = Link(self.process.agent)
+        self.guest = Guest(self._link, self.explain)
+
+    def __repr__(self) -> str:
+        state = "running" if self.process.running else "ended"
+        return f"Vm({self.images.lane}, {self.images.release}, pid={self.process.pid}, {state})"
+
+    def __enter__(self) -> Vm:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def release(self) -> str:
+        """Release of the guest's kernel."""
+        return self.images.release
+
+    @property
+    def lane(self) -> str:
+        """Where the kernel comes from."""
+        return self.images.lane
+
+    @classmethod
+    def boot(
+        cls,
+        images: Images,
+        config: VmConfig | None = None,
+        memory: Path | None = None,
+        timeout_s: float = BOOT_TIMEOUT_S,
+    ) -> Vm:
+        """Boot from power-on until the agent answers.
+
+        Raises RigError, or GuestKernelError if the kernel died on the way.
+        """
+        vm = cls(images, config or VmConfig(), memory, Backing.TEMPLATE)
+        try:
+            vm.connect_monitor()
+            vm.meet_agent(timeout_s, booting=True)
+        except BaseException:
+            vm.close()
+            raise
+        return vm
+
+    def connect_monitor(self) -> None:
+        """Shake hands with QEMU. Raises RigError with QEMU's own words if it did not start."""
+        try:
+            self.qmp.connect()
+        except RigError as error:
+            self.process.wait(_LAST_WORDS_S)
+            raise RigError(f"{error.message}: {self.process.messages}") from error
+
+    def meet_agent(self, timeout_s: float, booting: bool = False) -> None:
+        """Wait for the guest's agent. Raises RigError with the end of the console."""
+        try:
+            self.guest.connect(timeout_s, booting)
+        except ProtocolError as error:
+            raise RigError(f"the guest agent is not ours: {error}") from error
+        except (RigError, TimeoutError) as error:
+            if isinstance(error, RigError) and error.console_tail:
+                raise
+            raise RigError(str(error), console_tail=self.console.tail()) from error
+
+    def explain(self) -> Exception:
+        """Why the guest is gone: its kernel, or the rig."""
+        status = self.process.wait(_LAST_WORDS_S)
+        found = [item for item in oracle.findings(self.console.text()) if item.fatal]
+        if found:
+            return GuestKernelError(
+                f"the guest's kernel died: {found[0].title}", excerpt=found[0].excerpt
+            )
+        ended = "still runs" if status is None else f"ended with status {status}"
+        words = f": {self.process.messages}" if self.process.messages else ""
+        return RigError(
+            f"the guest agent is gone and QEMU {ended}{words}", console_tail=self.console.tail()
+        )
+
+    def sync_console(self, timeout_s: float = 10.0) -> None:
+        """Wait until the console shows all that the kernel has logged so far."""
+        marker = self.guest.dmesg_marker()
+        if not self.console.wait_for(marker, timeout_s, lambda: self.process.running):
+            raise RigError("the guest's console is stuck", console_tail=self.console.tail())
+
+    def poweroff(self, timeout_s: float = 20.0) -> None:
+        """Shut the guest down by itself, then close. Raises RigError if it does not end."""
+        self.guest.poweroff()
+        status = self.process.wait(timeout_s)
+        tail = self.console.tail()
+        self.close()
+        if status != 0:
+            raise RigError(f"the guest did not shut down (QEMU: {status})", console_tail=tail)
+
+    def close(self, keep: Path | None = None) -> None:
+        """End QEMU and remove its files (moved to ``keep`` instead, if given)."""
+        self._link.close()
+        self.process.kill()
+        self.qmp.close()
+        if keep is not None and self.directory.exists():
+            keep.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(keep, ignore_errors=True)
+            shutil.move(self.directory, keep)
+        shutil.rmtree(self.directory, ignore_errors=True)
