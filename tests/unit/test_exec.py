@@ -31,6 +31,8 @@ from exec_lib import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vnpu.hw import golden
+
 SANITIZED = os.environ.get("VNPU_EXEC_SANITIZED") == "1"
 OP = exec_lib.ENUMS["eltwise_op"]
 RED = exec_lib.ENUMS["reduce_op"]
@@ -66,65 +68,8 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     x.close()
 
 
-# bfloat16 in NumPy's terms: the upper half of a float32, kept as uint16
-
-
-def to_bf16(values: np.ndarray) -> np.ndarray:
-    """Round to the nearest even; NaN stays NaN."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
-    rounded = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(values), (bits >> 16).astype(np.uint16) | 0x40, rounded)
-
-
-def from_bf16(values: np.ndarray) -> np.ndarray:
-    return (values.astype(np.uint32) << 16).view(np.float32)
-
-
-def encode(values: np.ndarray, dtype: str) -> np.ndarray:
-    if dtype == "BF16":
-        return to_bf16(values.astype(np.float32))
-    return values.astype(
-        {"I8": np.int8, "I32": np.int32, "F16": np.float16, "F32": np.float32}[dtype]
-    )
-
-
-def decode(values: np.ndarray, dtype: str) -> np.ndarray:
-    """As float32, or as the integers they are."""
-    if dtype == "BF16":
-        return from_bf16(values)
-    return values.astype(np.float32) if dtype in ("F16", "F32") else values
-
-
-def random_values(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    if dtype == "I8":
-        return rng.integers(-128, 128, shape, np.int8)
-    if dtype == "I32":
-        return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
-    return encode(rng.standard_normal(shape), dtype)
-
-
 def cuts(rng: np.random.Generator, size: int, count: int, grain: int = 1) -> list[int]:
     return [int(c) // grain * grain for c in rng.integers(0, size + 1, count)]
-
-
-def expected_gemm(a, b, dtype, *, c=None, bias=None, relu=False, trans_b=False):
-    wide = np.int64 if dtype == "I8" else np.float64
-    left, right = decode(a, dtype).astype(wide), decode(b, dtype).astype(wide)
-    out = left @ (right.T if trans_b else right)
-    if c is not None:
-        out = out + c
-    if bias is not None:
-        out = out + bias
-    if dtype == "I8":
-        out = out.astype(np.int32)
-    return np.where(out < 0, 0, out) if relu else out
-
-
-def check_gemm(got, want, dtype, k):
-    if dtype == "I8":
-        np.testing.assert_array_equal(got, want)
-    else:
-        np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-6 * k + 1e-6)
 
 
 # GEMM
@@ -145,10 +90,10 @@ def test_gemm_random(kernels, dtype, m, n, k, options, pieces_each, grain, seed)
     rng = np.random.default_rng(seed)
     relu, trans_b, accumulate, with_bias = options
     ctype = "I32" if dtype == "I8" else "F32"
-    a = random_values(rng, (m, k), dtype)
-    b = random_values(rng, (n, k) if trans_b else (k, n), dtype)
-    c = random_values(rng, (m, n), ctype)
-    bias = random_values(rng, (n,), ctype) if with_bias else None
+    a = golden.random(rng, (m, k), dtype)
+    b = golden.random(rng, (n, k) if trans_b else (k, n), dtype)
+    c = golden.random(rng, (m, n), ctype)
+    bias = golden.random(rng, (n,), ctype) if with_bias else None
     sa, sb, sc = (Scattered(x, cuts(rng, x.nbytes, pieces_each, grain)) for x in (a, b, c))
     sbias = Scattered(bias, cuts(rng, bias.nbytes, 2)) if with_bias else None
     done = kernels.run(
@@ -166,10 +111,10 @@ def test_gemm_random(kernels, dtype, m, n, k, options, pieces_each, grain, seed)
         ),
     )
     assert done
-    want = expected_gemm(
+    want = golden.gemm(
         a, b, dtype, c=c if accumulate else None, bias=bias, relu=relu, trans_b=trans_b
     )
-    check_gemm(sc.array(), want, dtype, k)
+    golden.check_gemm(sc.array(), want, dtype, k)
 
 
 @pytest.mark.parametrize("dtype", ["I8", "F32"])
@@ -178,8 +123,8 @@ def test_gemm_strided_rows(kernels, dtype, trans_b):
     """Rows apart by a stride: what lies between them is neither read nor written."""
     rng = np.random.default_rng(1)
     m, n, k, gap = 70, 300, 50, 9
-    a = random_values(rng, (m, k + gap), dtype)
-    b = random_values(rng, (n, k + gap) if trans_b else (k, n + gap), dtype)
+    a = golden.random(rng, (m, k + gap), dtype)
+    b = golden.random(rng, (n, k + gap) if trans_b else (k, n + gap), dtype)
     c = np.full((m, n + gap), 77, np.int32 if dtype == "I8" else np.float32)
     cols = k if trans_b else n
     assert kernels.run(
@@ -193,7 +138,9 @@ def test_gemm_strided_rows(kernels, dtype, trans_b):
             trans_b=trans_b,
         ),
     )
-    check_gemm(c[:, :n], expected_gemm(a[:, :k], b[:, :cols], dtype, trans_b=trans_b), dtype, k)
+    golden.check_gemm(
+        c[:, :n], golden.gemm(a[:, :k], b[:, :cols], dtype, trans_b=trans_b), dtype, k
+    )
     assert (c[:, n:] == 77).all()
 
 
@@ -221,8 +168,8 @@ def test_gemm_i8_bias_and_accumulate_wrap(kernels):
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
 def test_gemm_nan_and_infinity(kernels, dtype):
     """NaN goes through ReLU, infinity times zero is NaN, -inf is clipped."""
-    a = encode(np.array([[np.nan], [np.inf], [-np.inf], [-1.0]]), dtype)
-    b = encode(np.array([[1.0, 0.0]]), dtype)
+    a = golden.encode(np.array([[np.nan], [np.inf], [-np.inf], [-1.0]]), dtype)
+    b = golden.encode(np.array([[1.0, 0.0]]), dtype)
     c = np.zeros((4, 2), np.float32)
     params = gemm_params(dtype, pieces(a), pieces(b), pieces(c), (4, 2, 1), relu=True)
     assert kernels.run("gemm", params)
@@ -304,34 +251,20 @@ def test_fill(kernels, words, pattern, seed):
 # ELTWISE
 
 
-def expected_eltwise(op: str, a: np.ndarray, b: np.ndarray, dtype: str) -> np.ndarray:
-    fn = {"ADD": np.add, "MUL": np.multiply, "MAX": np.maximum}[op]
-    if dtype == "I8":
-        return np.clip(fn(a.astype(np.int32), b.astype(np.int32)), -128, 127).astype(np.int8)
-    with np.errstate(all="ignore"):
-        return encode(fn(decode(a, dtype), decode(b, dtype)), dtype)
-
-
 SPECIAL = np.array(
     [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 65504.0, 65520.0, 6e-8, 3e-8, 1e-40, 3.4e38]
 )
 
 
-def assert_same_floats(got: np.ndarray, want: np.ndarray, dtype: str) -> None:
-    """Equal values; any NaN equals any NaN, zero equals minus zero."""
-    np.testing.assert_array_equal(decode(got, dtype), decode(want, dtype))
-
-
 @pytest.mark.parametrize("op", ["ADD", "MUL", "MAX"])
 @pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
 def test_eltwise_special_floats(kernels, op, dtype):
-    with np.errstate(over="ignore"):
-        values = encode(SPECIAL, dtype)
+    values = golden.encode(SPECIAL, dtype)
     a, b = (np.ascontiguousarray(x).ravel() for x in np.meshgrid(values, values))
     dst = np.zeros_like(a)
     params = EltwiseParams(OP[op], DTYPE[dtype], a.size, pieces(a), pieces(b), pieces(dst))
     assert kernels.run("eltwise", params)
-    assert_same_floats(dst, expected_eltwise(op, a, b, dtype), dtype)
+    golden.check_values(dst, golden.eltwise(op, a, b, dtype), dtype)
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16"])
@@ -339,13 +272,13 @@ def test_every_half_survives(kernels, dtype):
     """All 65536 values times one: conversion there and back is the identity."""
     bits = np.arange(65536, dtype=np.uint16)
     a = bits.view(np.float16) if dtype == "F16" else bits
-    one = np.full_like(a, encode(np.array([1.0]), dtype)[0])
+    one = np.full_like(a, golden.encode(np.array([1.0]), dtype)[0])
     dst = np.zeros_like(a)
     params = EltwiseParams(OP["MUL"], DTYPE[dtype], a.size, pieces(a), pieces(one), pieces(dst))
     assert kernels.run("eltwise", params)
-    nan = np.isnan(decode(a, dtype))
+    nan = np.isnan(golden.decode(a, dtype))
     np.testing.assert_array_equal(dst.view(np.uint16)[~nan], bits[~nan])
-    assert np.isnan(decode(dst, dtype)[nan]).all()
+    assert np.isnan(golden.decode(dst, dtype)[nan]).all()
 
 
 @FIXTURE_OK
@@ -358,24 +291,14 @@ def test_every_half_survives(kernels, dtype):
 )
 def test_eltwise_random(kernels, op, dtype, count, in_place, seed):
     rng = np.random.default_rng(seed)
-    a, b = (random_values(rng, (count,), dtype) for _ in "ab")
+    a, b = (golden.random(rng, (count,), dtype) for _ in "ab")
     sa, sb, sd = (Scattered(x, cuts(rng, x.nbytes, 5)) for x in (a, b, np.zeros_like(a)))
     dst = {"no": sd, "a": sa, "b": sb}[in_place]
     assert kernels.run("eltwise", EltwiseParams(OP[op], DTYPE[dtype], count, sa.sg, sb.sg, dst.sg))
-    assert_same_floats(dst.array(), expected_eltwise(op, a, b, dtype), dtype)
+    golden.check_values(dst.array(), golden.eltwise(op, a, b, dtype), dtype)
 
 
 # REDUCE
-
-
-def expected_reduce(op: str, src: np.ndarray, dtype: str) -> np.ndarray:
-    values = decode(src, dtype)
-    if dtype in ("I8", "I32"):
-        wide = values.astype(np.int64)
-        return (wide.sum(1) if op == "SUM" else wide.max(1)).astype(np.int32)
-    with np.errstate(all="ignore"):
-        out = values.astype(np.float64).sum(1) if op == "SUM" else values.max(1)
-        return out.astype(np.float32)
 
 
 @FIXTURE_OK
@@ -392,16 +315,16 @@ def expected_reduce(op: str, src: np.ndarray, dtype: str) -> np.ndarray:
 )
 def test_reduce_random(kernels, op, dtype, shape, special, seed):
     rng = np.random.default_rng(seed)
-    values = random_values(rng, shape, dtype)
+    values = golden.random(rng, shape, dtype)
     if special and dtype in ("F16", "BF16", "F32"):
-        values[rng.integers(shape[0]), rng.integers(shape[1])] = encode(
+        values[rng.integers(shape[0]), rng.integers(shape[1])] = golden.encode(
             np.array([rng.choice([np.nan, np.inf, -np.inf])]), dtype
         )[0]
     src = Scattered(values, cuts(rng, values.nbytes, 5))
     out = np.int32 if dtype in ("I8", "I32") else np.float32
     dst = Scattered(np.zeros(shape[0], out), cuts(rng, shape[0] * 4, 3))
     assert kernels.run("reduce", ReduceParams(RED[op], DTYPE[dtype], *shape, src.sg, dst.sg))
-    want = expected_reduce(op, values, dtype)
+    want = golden.reduce(op, values, dtype)
     if out is np.int32:
         np.testing.assert_array_equal(dst.array(), want)
     else:
