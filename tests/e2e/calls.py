@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""Valid ioctl arguments, and ways to send them with one thing changed.
+
+A test of an error begins with an argument that works; then the error can only
+come from what was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from support import PAGE
+
+from vnpu.accel import SYSTEM, VRAM, Bo, Device, Fence
+from vnpu.hw.packets import Nop
+from vnpu.uapi import abi
+
+BASE = 0x20_0000_0000
+ELEMENTS = (abi.VmBindOp, abi.Sync, abi.Cmd)
+ARGUMENTS = tuple(ioctl.struct for ioctl in abi.IOCTLS)
+BY_STRUCT = {ioctl.struct: ioctl for ioctl in abi.IOCTLS}
+
+
+def fields(*, of: tuple[type[abi.Struct], ...] = ARGUMENTS + ELEMENTS) -> Iterator[tuple]:
+    """(struct, field) of everything that a caller passes in."""
+    for cls in of:
+        for field in cls._fields_:
+            if not field.output:
+                yield cls, field
+
+
+def name(value: object) -> str:
+    """Test id of a struct, field or ioctl."""
+    return getattr(value, "__name__", None) or getattr(value, "name", None) or str(value)
+
+
+class Calls:
+    """Objects of one client, and arguments that use them."""
+
+    def __init__(self, npu: Device) -> None:
+        self.npu = npu
+        self.proc = npu.proc
+        self.vm = npu.vm_create()
+        self.queue = npu.queue_create(self.vm)
+        self.bo: Bo = npu.bo_create(4 * PAGE, placement=VRAM)
+        self.sync = npu.syncobj_create(signaled=True)
+        cmds = npu.bo_create(PAGE, placement=SYSTEM)
+        self.packet = bytes(Nop())
+        cmds.write(self.packet)
+        self.cmd_va = self.vm.bind(cmds)
+        self.memory = self.proc.alloc(2 * PAGE)
+
+    def array(self, *structs: abi.Struct, **changes: int) -> abi.Array:
+        """The structs in memory of the process, described with some fields changed."""
+        self.memory.write(abi.concat(structs))
+        stride = structs[0]._size_ if structs else 0
+        made = abi.Array(stride=stride, count=len(structs), array=self.memory.addr)
+        return made.replace(**changes)
+
+    def valid(self, cls: type[abi.Struct], **changes: object) -> abi.Struct:
+        """An argument, or an element of an array, that the kernel accepts."""
+        return self._valid(cls).replace(**changes)
+
+    def _valid(self, cls: type[abi.Struct]) -> abi.Struct:
+        match cls:
+            case abi.DevQuery:
+                size = abi.DeviceInfo._size_
+                return abi.DevQuery(size=size, pointer=self.memory.addr + PAGE)
+            case abi.BoCreate:
+                return abi.BoCreate(size=PAGE, placements=abi.PlacementFlag.SYSTEM)
+            case abi.BoMmapOffset:
+                return abi.BoMmapOffset(handle=self.bo.handle)
+            case abi.VmDestroy:
+                return abi.VmDestroy(id=self.npu.vm_create().id)
+            case abi.VmBindOp:
+                return abi.VmBindOp(handle=self.bo.handle, va=BASE, size=PAGE)
+            case abi.VmBind:
+                return abi.VmBind(vm_id=self.vm.id, ops=self.array(self.valid(abi.VmBindOp)))
+            case abi.QueueCreate:
+                return abi.QueueCreate(vm_id=self.vm.id, priority=abi.QueuePriority.NORMAL)
+            case abi.QueueDestroy:
+                return abi.QueueDestroy(id=self.npu.queue_create(self.vm).id)
+            case abi.QueueQuery:
+                return abi.QueueQuery(id=self.queue.id)
+            case abi.Cmd:
+                return abi.Cmd(va=self.cmd_va, size=len(self.packet))
+            case abi.Sync:
+                return abi.Sync(handle=self.sync.handle)
+            case abi.Submit:
+                return abi.Submit(queue_id=self.queue.id, cmds=self.array(self.valid(abi.Cmd)))
+            case abi.VmCreate:
+                return abi.VmCreate()
+        raise KeyError(cls)
+
+    def carrier(self, element: abi.Struct) -> abi.Struct:
+        """The argument of an ioctl that takes *element* in an array."""
+        array = self.array(element)
+        match element:
+            case abi.VmBindOp():
+                return abi.VmBind(vm_id=self.vm.id, ops=array)
+            case abi.Cmd():
+                return abi.Submit(queue_id=self.queue.id, cmds=array)
+            case abi.Sync():
+                return abi.Submit(queue_id=self.queue.id, syncs=array)
+        raise KeyError(element)
+
+    def send(self, struct: abi.Struct) -> abi.Struct:
+        """Make the ioctl that takes *struct*, which may be an element of an array."""
+        arg = struct if type(struct) in BY_STRUCT else self.carrier(struct)
+        return abi.call(self.proc, self.npu.fd, BY_STRUCT[type(arg)], arg)
+
+    def send_bytes(self, ioctl: abi.Ioctl, data: bytes, nr: int | None = None) -> bytes:
+        """Make an ioctl with any bytes as its argument, which comes back."""
+        return self.npu.ioctl(ioctl.nr if nr is None else nr, data)[1]
+
+    def check_usable(self) -> None:
+        """The client can still do everything."""
+        out = self.npu.bo_create(PAGE, placement=SYSTEM)
+        va = self.vm.bind(out)
+        fence: Fence = self.queue.submit([Nop()])
+        fence.wait()
+        assert fence.error() == 0
+        self.vm.unbind(va, PAGE)
+        out.close()
