@@ -9,9 +9,9 @@
 #include <linux/slab.h>
 
 #ifndef kzalloc_obj
-#define vnpu_compat_gfp(first, gfp, ...) gfp
+#define vnpu_compat_kzalloc(size, gfp, ...) kzalloc(size, gfp)
 #define kzalloc_obj(obj, ...) \
-	kzalloc(sizeof(obj), vnpu_compat_gfp(first, ##__VA_ARGS__, GFP_KERNEL))
+	vnpu_compat_kzalloc(sizeof(obj), ##__VA_ARGS__, GFP_KERNEL)
 #endif
 
 #endif
