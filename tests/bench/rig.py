@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Boot, restore, and what a restored machine costs."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+from measure import Result, percentile
+
+from vnpu import progress
+from vnpu.vm.images import Images
+from vnpu.vm.pool import Pool
+from vnpu.vm.template import Template
+from vnpu.vm.vm import Vm
+
+MIB = 1 << 20
+
+
+def boot(images: Images) -> list[Result]:
+    """From power-on to the agent's first answer."""
+    times = []
+    for _ in range(3):
+        start = time.monotonic()
+        with Vm.boot(images):
+            times.append(time.monotonic() - start)
+    return [Result("boot to agent", statistics.median(times), "s", goal=5, note=images.release)]
+
+
+def _first_answer(vm: Vm) -> None:
+    vm.guest.spawn().syscall("getpid")
+
+
+def restore(template: Template, count: int) -> list[Result]:
+    """From the decision to restore to the first system call's result."""
+    fresh, pooled = [], []
+    for _ in range(min(count, 40)):
+        start = time.monotonic()
+        with template.restore() as vm:
+            _first_answer(vm)
+            fresh.append(1000 * (time.monotonic() - start))
+    with Pool(template, depth=2) as pool:
+        for _ in range(min(count, 40)):
+            pool.fill()
+            time.sleep(0.25)  # a test's own time, in which the next QEMU comes up
+            start = time.monotonic()
+            vm = pool.take()
+            _first_answer(vm)
+            pooled.append(1000 * (time.monotonic() - start))
+            vm.close()
+    return [
+        Result("restore, new process, median", statistics.median(fresh), "ms", goal=150),
+        Result("restore, new process, p99", percentile(fresh, 99), "ms"),
+        Result("restore, pool, median", statistics.median(pooled), "ms", goal=80),
+        Result("restore, pool, p99", percentile(pooled, 99), "ms"),
+    ]
+
+
+def _qemu_count() -> int:
+    found = subprocess.run(["pgrep", "-c", "qemu-system"], capture_output=True, text=True)
+    return int(found.stdout or 0)
+
+
+def many_restores(template: Template, count: int) -> list[Result]:
+    """Consecutive restores, each of which must answer; what is left after them."""
+    processes, runs = _qemu_count(), _run_dirs()
+    failures = 0
+    start = time.monotonic()
+    with progress.step(f"{count} consecutive restores"), Pool(template) as pool:
+        for _ in range(count):
+            try:
+                with pool.take() as vm:
+                    _first_answer(vm)
+            except Exception:  # noqa: BLE001 - any failure counts, whatever its kind
+                failures += 1
+    each = 1000 * (time.monotonic() - start) / count
+    return [
+        Result(f"{count} restores: failures", failures, "", goal=0),
+        Result(f"{count} restores: processes left", _qemu_count() - processes, "", goal=0),
+        Result(f"{count} restores: run directories left", _run_dirs() - runs, "", goal=0),
+        Result(f"{count} restores: each", each, "ms"),
+    ]
+
+
+def _run_dirs() -> int:
+    from vnpu.vm import rundir
+
+    probe = rundir.new()
+    try:
+        return len([p for p in probe.parent.iterdir() if p.is_dir()])
+    finally:
+        probe.rmdir()
+
+
+def private_memory(template: Template) -> list[Result]:
+    """What a restored machine that has worked has of its own."""
+    with template.restore() as vm:
+        _first_answer(vm)
+        vm.guest.listdir("/dev/accel")
+        rollup = Path(f"/proc/{vm.process.pid}/smaps_rollup").read_text()
+    sizes = {k: int(v.split()[0]) for k, v in (line.split(":") for line in rollup.splitlines()[1:])}
+    private = (sizes["Private_Dirty"] + sizes["Private_Clean"]) / 1024
+    dirty = sizes["Private_Dirty"] / 1024
+    return [
+        Result("private memory of a restored VM", private, "MiB", goal=150, note=f"{dirty:.0f} dirty")
+    ]

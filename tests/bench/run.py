@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+"""Run the benchmarks: a table on the terminal, numbers in a JSON file.
+
+Ratios compare what ran side by side in this run; absolute numbers belong to
+this machine and this moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import data
+import rig
+import submit
+from measure import Result, show
+
+from vnpu import progress
+from vnpu.errors import VnpuError
+from vnpu.guest import Guest
+from vnpu.vm.config import MIB, VmConfig
+from vnpu.vm.images import prepare
+from vnpu.vm.template import Template
+
+GUEST = {
+    "roundtrip": submit.round_trip,
+    "pipelined": submit.pipelined,
+    "bos": submit.many_bos,
+    "binds": submit.binds,
+    "copy": data.copy,
+    "gemm": data.gemm,
+}
+RIG = ("boot", "restore", "restores", "memory")
+SMALL = {"eviction": data.eviction}
+
+
+def _in_guest(template: Template, what: Callable[[Guest], list[Result]]) -> list[Result]:
+    with template.restore() as vm:
+        return what(vm.guest)
+
+
+def _run(names: list[str], lane: str, restores: int) -> Iterator[Result]:
+    images = prepare(lane)
+    template = Template.ensure(images, VmConfig())
+    jobs: dict[str, Callable[[], list[Result]]] = {
+        "boot": lambda: rig.boot(images),
+        "restore": lambda: rig.restore(template, restores),
+        "restores": lambda: rig.many_restores(template, restores),
+        "memory": lambda: rig.private_memory(template),
+    }
+    for name, what in GUEST.items():
+        jobs[name] = lambda what=what: _in_guest(template, what)
+    for name, what in SMALL.items():
+        jobs[name] = lambda what=what: _in_guest(
+            Template.ensure(images, VmConfig(vram=64 * MIB, aperture=64 * MIB)), what
+        )
+    for name in names:
+        with progress.step(f"measure {name}"):
+            results = jobs[name]()
+        yield from results
+
+
+def main() -> int:
+    known = [*RIG, *GUEST, *SMALL]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(known)}")
+    parser.add_argument("--lane", default="stock", help="kernel to run on (default: %(default)s)")
+    parser.add_argument("--restores", type=int, default=1000, help="consecutive restores to make")
+    parser.add_argument("--json", type=Path, help="where the numbers go")
+    args = parser.parse_args()
+    unknown = set(args.names) - set(known)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    results: list[Result] = []
+    try:
+        for result in _run(args.names or known, args.lane, args.restores):
+            results.append(result)
+    except VnpuError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        if results:
+            show(results)
+            if args.json:
+                args.json.parent.mkdir(parents=True, exist_ok=True)
+                args.json.write_text(json.dumps([r.as_dict() for r in results], indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
