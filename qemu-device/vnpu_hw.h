@@ -8,11 +8,7 @@
 #ifndef VNPU_HW_H
 #define VNPU_HW_H
 
-#ifdef __KERNEL__
 #include <linux/types.h>
-#else
-#include "standard-headers/linux/types.h"
-#endif
 
 #define VNPU_VERSION_MAJOR			1
 #define VNPU_VERSION_MINOR			0

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: the PCIe device.
+ *
+ * BARs, configuration space, power, resets, interrupts and memory; the work
+ * itself is done in the core, which reaches the outside through vnpu_ops.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "qemu/main-loop.h"
+#include "qemu/module.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "hw/pci/msix.h"
+#include "hw/pci/pcie.h"
+#include "hw/pci/pcie_aer.h"
+#include "hw/qdev-properties.h"
+#include "migration/vmstate.h"
+#include "system/runstate.h"
+#include "vnpu.h"
+#include "trace.h"
+
+#define PCIE_CAP_OFFSET 0x80
+#define PM_CAP_OFFSET 0x60
+#define AER_CAP_OFFSET 0x100
+
+#define POLL_NS SCALE_MS
+
+#define VRAM_DEFAULT (256 * MiB)
+#define VRAM_UNIT (2 * MiB)
+
+/*
+ * Memory only. A device that could be made to write to registers would be
+ * able to reset or unplug itself while it is half way in something.
+ */
+static const MemTxAttrs dma_attrs = { .memory = 1 };
+
+/* What the core asks for */
+
+static void *vnpu_dma_map(void *opaque, uint64_t addr, uint64_t *len,
+                          bool write)
+{
+    VnpuState *s = opaque;
+    dma_addr_t plen = *len;
+    void *host;
+
+    host = dma_memory_map(pci_get_address_space(PCI_DEVICE(s)), addr, &plen,
+                          write ? DMA_DIRECTION_FROM_DEVICE
+                                : DMA_DIRECTION_TO_DEVICE, dma_attrs);
+    *len = plen;
+    return host;
+}
+
+static void vnpu_dma_unmap(void *opaque, void *host, uint64_t len, bool write)
+{
+    VnpuState *s = opaque;
+
+    dma_memory_unmap(pci_get_address_space(PCI_DEVICE(s)), host, len,
+                     write ? DMA_DIRECTION_FROM_DEVICE
+                           : DMA_DIRECTION_TO_DEVICE, len);
+}
+
+static bool vnpu_dma_read(void *opaque, uint64_t addr, void *buf, uint64_t len)
+{
+    return pci_dma_rw(PCI_DEVICE(opaque), addr, buf, len,
+                      DMA_DIRECTION_TO_DEVICE, dma_attrs) == MEMTX_OK;
+}
+
+static bool vnpu_dma_write(void *opaque, uint64_t addr, const void *buf,
+                           uint64_t len)
+{
+    return pci_dma_rw(PCI_DEVICE(opaque), addr, (void *)buf, len,
+                      DMA_DIRECTION_FROM_DEVICE, dma_attrs) == MEMTX_OK;
+}
+
+static void vnpu_vram_dirty(void *opaque, uint64_t offset, uint64_t len)
+{
+    VnpuState *s = opaque;
+
+    memory_region_set_dirty(s->vram, offset, len);
+}
+
+static void vnpu_notify(void *opaque, unsigned vector)
+{
+    VnpuState *s = opaque;
+
+    s->irq[vector / 32] |= 1u << (vector % 32);
+    qemu_bh_schedule(s->bh);
+}
+
+static uint64_t vnpu_clock(void *opaque)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
+/* Called by engine threads too */
+static void vnpu_kick(void *opaque)
+{
+    VnpuState *s = opaque;
+
+    qemu_bh_schedule(s->bh);
+}
+
+static void vnpu_poll_later(void *opaque)
+{
+    VnpuState *s = opaque;
+
+    if (!timer_pending(&s->poll)) {
+        timer_mod(&s->poll, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + POLL_NS);
+    }
+}
+
+static const VnpuOps vnpu_ops = {
+    .dma_map = vnpu_dma_map,
+    .dma_unmap = vnpu_dma_unmap,
+    .dma_read = vnpu_dma_read,
+    .dma_write = vnpu_dma_write,
+    .vram_dirty = vnpu_vram_dirty,
+    .notify = vnpu_notify,
+    .clock = vnpu_clock,
+    .kick = vnpu_kick,
+    .poll_later = vnpu_poll_later,
+};
+
+/* Work */
+
+/*
+ * A message is a write to an address of the guest's choice, and so may come
+ * back as a reset or unplug of this very device: look at the state anew for
+ * each one.
+ */
+static void vnpu_raise(VnpuState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(s->irq); i++) {
+        while (s->irq[i]) {
+            unsigned vector = i * 32 + ctz32(s->irq[i]);
+
+            s->irq[i] &= s->irq[i] - 1;
+            if (s->realized && vector < s->core.nvectors &&
+                msix_enabled(pci)) {
+                trace_vnpu_irq(vector);
+                msix_notify(pci, vector);
+            }
+        }
+    }
+}
+
+static void vnpu_bh(void *opaque)
+{
+    VnpuState *s = opaque;
+
+    if (s->core.paused) {
+        return;
+    }
+    object_ref(OBJECT(s));
+    vnpu_run(&s->core);
+    vnpu_raise(s);
+    object_unref(OBJECT(s));
+}
+
+static void vnpu_poll_timer(void *opaque)
+{
+    VnpuState *s = opaque;
+
+    vnpu_poll(&s->core);
+}
+
+void vnpu_update_pause(VnpuState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    bool awake = !(pci_get_word(pci->config + pci->pm_cap + PCI_PM_CTRL) &
+                   PCI_PM_CTRL_STATE_MASK);
+
+    vnpu_core_pause(&s->core, !s->vm_running || !awake);
+}
+
+static void vnpu_vm_change(void *opaque, bool running, RunState state)
+{
+    VnpuState *s = opaque;
+
+    s->vm_running = running;
+    vnpu_update_pause(s);
+}
+
+/* BAR0 */
+
+static uint64_t vnpu_mmio_read(void *opaque, hwaddr addr, unsigned size)
+{
+    VnpuState *s = opaque;
+
+    return vnpu_reg_read(&s->core, addr);
+}
+
+static void vnpu_mmio_write(void *opaque, hwaddr addr, uint64_t val,
+                            unsigned size)
+{
+    VnpuState *s = opaque;
+
+    vnpu_reg_write(&s->core, addr, val);
+}
+
+static const MemoryRegionOps vnpu_mmio_ops = {
+    .read = vnpu_mmio_read,
+    .write = vnpu_mmio_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = { .min_access_size = 4, .max_access_size = 8 },
+    .impl = { .min_access_size = 4, .max_access_size = 4 },
+};
+
+/* Configuration space */
+
+static void vnpu_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
+                              int len)
+{
+    VnpuState *s = VNPU(pci);
+    bool master = pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+
+    pci_default_write_config(pci, addr, val, len);
+    pcie_aer_write_config(pci, addr, val, len);
+    pcie_cap_flr_write_config(pci, addr, val, len);
+    if (master &&
+        !(pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
+        vnpu_bus_off(&s->core);
+    }
+    vnpu_update_pause(s);
+}
+
+static void vnpu_reset_hold(Object *obj, ResetType type)
+{
+    VnpuState *s = VNPU(obj);
+
+    vnpu_core_reset(&s->core);
+    memset(s->irq, 0, sizeof(s->irq));
+    timer_del(&s->poll);
+    pcie_cap_deverr_reset(PCI_DEVICE(s));
+    /* the power state may have been reset before this */
+    vnpu_update_pause(s);
+}
+
+static bool vnpu_check_props(VnpuState *s, Error **errp)
+{
+    uint64_t engines = (uint64_t)s->copy_engines + s->tensor_engines;
+
+    if (HOST_BIG_ENDIAN) {
+        error_setg(errp, "vnpu needs a little-endian host");
+        return false;
+    }
+    if (s->queues < 2 || s->queues > VNPU_MAX_QUEUES) {
+        error_setg(errp, "queues must be 2 to %d", VNPU_MAX_QUEUES);
+        return false;
+    }
+    if (!s->copy_engines || !s->tensor_engines ||
+        engines > VNPU_MAX_ENGINES) {
+        error_setg(errp, "copy-engines and tensor-engines must be at least 1 "
+                   "and together at most %d", VNPU_MAX_ENGINES);
+        return false;
+    }
+    return true;
+}
+
+static bool vnpu_check_sizes(VnpuState *s, uint64_t vram, Error **errp)
+{
+    uint64_t aperture = s->aperture_prop ? s->aperture_prop : vram;
+
+    if (!vram || vram % VRAM_UNIT) {
+        error_setg(errp, "VRAM must be a multiple of 2 MiB");
+        return false;
+    }
+    if (!is_power_of_2(aperture) || aperture < VNPU_PAGE_SIZE ||
+        aperture > vram) {
+        error_setg(errp, "aperture must be a power of two, at least %llu "
+                   "bytes and no more than VRAM", VNPU_PAGE_SIZE);
+        error_append_hint(errp, "It is as large as VRAM unless set.\n");
+        return false;
+    }
+    s->core.vram_size = vram;
+    s->core.aperture_size = aperture;
+    return true;
+}
+
+static bool vnpu_check_memdev(VnpuState *s, Error **errp)
+{
+    MemoryRegion *mr = host_memory_backend_get_memory(s->memdev);
+
+    if (host_memory_backend_is_mapped(s->memdev)) {
+        error_setg(errp, "memory backend '%s' is in use already",
+                   object_get_canonical_path_component(OBJECT(s->memdev)));
+        return false;
+    }
+    if (memory_region_is_rom(mr)) {
+        error_setg(errp, "memory backend '%s' cannot be written",
+                   object_get_canonical_path_component(OBJECT(s->memdev)));
+        return false;
+    }
+    if (s->vram_prop && s->vram_prop != memory_region_size(mr)) {
+        error_setg(errp, "vram is not the size of memory backend '%s'",
+                   object_get_canonical_path_component(OBJECT(s->memdev)));
+        return false;
+    }
+    return true;
+}
+
+static bool vnpu_init_vram(VnpuState *s, Error **errp)
+{
+    uint64_t size = s->vram_prop ? s->vram_prop : VRAM_DEFAULT;
+
+    if (s->memdev) {
+        if (!vnpu_check_memdev(s, errp)) {
+            return false;
+        }
+        s->vram = host_memory_backend_get_memory(s->memdev);
+        if (!vnpu_check_sizes(s, memory_region_size(s->vram), errp)) {
+            return false;
+        }
+        host_memory_backend_set_mapped(s->memdev, true);
+        vmstate_register_ram(s->vram, DEVICE(s));
+    } else {
+        if (!vnpu_check_sizes(s, size, errp) ||
+            !memory_region_init_ram(&s->own_vram, OBJECT(s), "vnpu-vram",
+                                    size, errp)) {
+            return false;
+        }
+        s->vram = &s->own_vram;
+    }
+    s->core.vram = memory_region_get_ram_ptr(s->vram);
+    memory_region_init_alias(&s->aperture, OBJECT(s), "vnpu-aperture",
+                             s->vram, 0, s->core.aperture_size);
+    return true;
+}
+
+static void vnpu_exit_vram(VnpuState *s)
+{
+    if (s->memdev) {
+        vmstate_unregister_ram(s->vram, DEVICE(s));
+        host_memory_backend_set_mapped(s->memdev, false);
+    }
+}
+
+static void vnpu_init_core(VnpuState *s)
+{
+    VnpuCore *c = &s->core;
+
+    c->ops = &vnpu_ops;
+    c->opaque = s;
+    c->nqueues = s->queues;
+    c->nvectors = s->queues + 1;
+    c->nengines = s->copy_engines + s->tensor_engines;
+    c->sync = s->sync;
+    for (unsigned i = 0; i < c->nengines; i++) {
+        c->engine[i].type = i < s->copy_engines ? VNPU_ENGINE_TYPE_COPY
+                                                : VNPU_ENGINE_TYPE_TENSOR;
+    }
+}
+
+static bool vnpu_init_pm(PCIDevice *pci, Error **errp)
+{
+    int pos = pci_pm_init(pci, PM_CAP_OFFSET, errp);
+
+    if (pos < 0) {
+        return false;
+    }
+    pci_set_word(pci->config + pos + PCI_PM_PMC, PCI_PM_CAP_VER_1_2);
+    pci_set_word(pci->config + pos + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
+    pci_set_word(pci->wmask + pos + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
+    return true;
+}
+
+static bool vnpu_init_express(PCIDevice *pci, Error **errp)
+{
+    if (pcie_endpoint_cap_init(pci, PCIE_CAP_OFFSET) < 0) {
+        error_setg(errp, "no PCI Express capability");
+        return false;
+    }
+    pcie_cap_fill_link_ep_usp(pci, QEMU_PCI_EXP_LNK_X16,
+                              QEMU_PCI_EXP_LNK_16GT);
+    pcie_cap_flr_init(pci);
+    pcie_cap_deverr_init(pci);
+    if (pcie_aer_init(pci, PCI_ERR_VER, AER_CAP_OFFSET, PCI_ERR_SIZEOF,
+                      errp) < 0) {
+        pcie_cap_exit(pci);
+        return false;
+    }
+    return true;
+}
+
+static bool vnpu_init_msix(VnpuState *s, Error **errp)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    if (msix_init_exclusive_bar(pci, s->core.nvectors, VNPU_BAR_MSIX,
+                                errp) < 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < s->core.nvectors; i++) {
+        msix_vector_use(pci, i);
+    }
+    return true;
+}
+
+static void vnpu_init_bars(VnpuState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    memory_region_init_io(&s->regs, OBJECT(s), &vnpu_mmio_ops, s, "vnpu-regs",
+                          VNPU_BAR_REGS_SIZE);
+    pci_register_bar(pci, VNPU_BAR_REGS, PCI_BASE_ADDRESS_SPACE_MEMORY,
+                     &s->regs);
+    pci_register_bar(pci, VNPU_BAR_VRAM,
+                     PCI_BASE_ADDRESS_SPACE_MEMORY |
+                     PCI_BASE_ADDRESS_MEM_PREFETCH |
+                     PCI_BASE_ADDRESS_MEM_TYPE_64, &s->aperture);
+}
+
+static void vnpu_realize(PCIDevice *pci, Error **errp)
+{
+    VnpuState *s = VNPU(pci);
+
+    if (!vnpu_check_props(s, errp)) {
+        return;
+    }
+    vnpu_init_core(s);
+    if (!vnpu_init_vram(s, errp)) {
+        return;
+    }
+    if (!vnpu_init_pm(pci, errp)) {
+        goto err_vram;
+    }
+    if (!vnpu_init_express(pci, errp)) {
+        goto err_vram;
+    }
+    if (!vnpu_init_msix(s, errp)) {
+        goto err_express;
+    }
+    /* guarded: MMIO that its DMA might reach is refused */
+    s->bh = qemu_bh_new_guarded(vnpu_bh, s,
+                                &DEVICE(s)->mem_reentrancy_guard);
+    timer_init_ns(&s->poll, QEMU_CLOCK_VIRTUAL, vnpu_poll_timer, s);
+    if (!vnpu_core_init(&s->core, errp)) {
+        goto err_bh;
+    }
+    /* nothing is bounced by the memory core: vnpu-sg.c does, with limits */
+    pci_get_address_space(pci)->max_bounce_buffer_size = 0;
+    vnpu_init_bars(s);
+    s->realized = true;
+    s->vm_running = runstate_is_running();
+    s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s), vnpu_vm_change,
+                                                   s);
+    vnpu_update_pause(s);
+    return;
+
+err_bh:
+    timer_deinit(&s->poll);
+    qemu_bh_delete(s->bh);
+    msix_uninit_exclusive_bar(pci);
+err_express:
+    pcie_aer_exit(pci);
+    pcie_cap_exit(pci);
+err_vram:
+    vnpu_exit_vram(s);
+}
+
+static void vnpu_exit(PCIDevice *pci)
+{
+    VnpuState *s = VNPU(pci);
+
+    s->realized = false;
+    qemu_del_vm_change_state_handler(s->vm_state);
+    vnpu_core_exit(&s->core);
+    s->core.paused = true;
+    timer_del(&s->poll);
+    timer_deinit(&s->poll);
+    qemu_bh_delete(s->bh);
+    msix_unuse_all_vectors(pci);
+    msix_uninit_exclusive_bar(pci);
+    pcie_aer_exit(pci);
+    pcie_cap_exit(pci);
+    vnpu_exit_vram(s);
+}
+
+static const Property vnpu_properties[] = {
+    DEFINE_PROP_SIZE("vram", VnpuState, vram_prop, 0),
+    DEFINE_PROP_SIZE("aperture", VnpuState, aperture_prop, 0),
+    DEFINE_PROP_LINK("memdev", VnpuState, memdev, TYPE_MEMORY_BACKEND,
+                     HostMemoryBackend *),
+    DEFINE_PROP_UINT32("queues", VnpuState, queues, VNPU_MAX_QUEUES),
+    DEFINE_PROP_UINT32("copy-engines", VnpuState, copy_engines, 1),
+    DEFINE_PROP_UINT32("tensor-engines", VnpuState, tensor_engines, 1),
+    DEFINE_PROP_BOOL("sync", VnpuState, sync, false),
+};
+
+/* QEMU 10.1 made class data constant */
+#if QEMU_VERSION_MAJOR > 10 || \
+    (QEMU_VERSION_MAJOR == 10 && QEMU_VERSION_MINOR >= 1)
+#define CLASS_DATA const void
+#else
+#define CLASS_DATA void
+#endif
+
+static void vnpu_class_init(ObjectClass *klass, CLASS_DATA *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+    ResettableClass *rc = RESETTABLE_CLASS(klass);
+
+    pc->realize = vnpu_realize;
+    pc->exit = vnpu_exit;
+    pc->config_write = vnpu_config_write;
+    pc->vendor_id = VNPU_PCI_VENDOR;
+    pc->device_id = VNPU_PCI_DEVICE;
+    pc->class_id = VNPU_PCI_CLASS;
+    pc->revision = VNPU_PCI_REVISION;
+    rc->phases.hold = vnpu_reset_hold;
+    dc->vmsd = &vmstate_vnpu;
+    dc->desc = "Virtual NPU";
+    device_class_set_props(dc, vnpu_properties);
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+}
+
+static const TypeInfo vnpu_type_info = {
+    .name = TYPE_VNPU,
+    .parent = TYPE_PCI_DEVICE,
+    .instance_size = sizeof(VnpuState),
+    .class_init = vnpu_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { INTERFACE_PCIE_DEVICE },
+        { }
+    },
+};
+
+static void vnpu_register_types(void)
+{
+    type_register_static(&vnpu_type_info);
+}
+
+type_init(vnpu_register_types)

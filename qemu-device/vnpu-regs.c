@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: registers and doorbells of BAR0.
+ *
+ * Accesses come as 32 bits; wider ones are two, low half first. What is not
+ * described reads as zero and ignores writes.
+ */
+
+#include "qemu/osdep.h"
+#include "vnpu_int.h"
+#include "trace.h"
+
+#define QUEUE_CONFIG_KNOWN (VNPU_QUEUE_CONFIG_LOG2_MASK | \
+                            VNPU_QUEUE_CONFIG_VRAM_MASK | \
+                            VNPU_QUEUE_CONFIG_ENGINE_MASK | \
+                            VNPU_QUEUE_CONFIG_PRIORITY_MASK)
+
+static uint32_t lo(uint64_t v)
+{
+    return v;
+}
+
+static uint32_t hi(uint64_t v)
+{
+    return v >> 32;
+}
+
+static void set_lo(uint64_t *v, uint32_t val)
+{
+    *v = (*v & ~(uint64_t)UINT32_MAX) | val;
+}
+
+static void set_hi(uint64_t *v, uint32_t val)
+{
+    *v = (uint32_t)*v | (uint64_t)val << 32;
+}
+
+static void unknown_read(uint64_t addr)
+{
+    trace_vnpu_reg_unknown_read(addr);
+}
+
+static void unknown_write(uint64_t addr, uint32_t val)
+{
+    trace_vnpu_reg_unknown_write(addr, val);
+}
+
+/* The device */
+
+static uint32_t caps(const VnpuCore *c)
+{
+    return (c->sync ? VNPU_CAPS_SYNC_MASK : 0) |
+           (vnpu_exec_have_blas() ? VNPU_CAPS_BLAS_MASK : 0);
+}
+
+static uint32_t device_status(const VnpuCore *c)
+{
+    uint32_t status = VNPU_STATUS_READY_MASK;
+
+    for (unsigned i = 0; i < c->nengines; i++) {
+        if (c->engine[i].busy) {
+            status |= VNPU_STATUS_BUSY_MASK;
+        }
+    }
+    for (unsigned n = 0; n < c->nqueues; n++) {
+        uint32_t state = vnpu_queue_state(c, n);
+
+        if (state == VNPU_QUEUE_STATE_RUNNING ||
+            state == VNPU_QUEUE_STATE_WAITING) {
+            status |= VNPU_STATUS_BUSY_MASK;
+        }
+    }
+    return status;
+}
+
+static uint32_t timestamp_latch(VnpuCore *c)
+{
+    uint64_t now = c->ops->clock(c->opaque);
+
+    c->timestamp_hi = hi(now);
+    return lo(now);
+}
+
+static uint32_t device_read(VnpuCore *c, uint64_t addr)
+{
+    switch (addr) {
+    case VNPU_REG_ID:
+        return VNPU_MAGIC;
+    case VNPU_REG_VERSION:
+        return VNPU_VERSION_MAJOR << VNPU_VERSION_MAJOR_SHIFT |
+               VNPU_VERSION_MINOR << VNPU_VERSION_MINOR_SHIFT;
+    case VNPU_REG_CAPS:
+        return caps(c);
+    case VNPU_REG_QUEUES:
+        return c->nqueues;
+    case VNPU_REG_CONTEXTS:
+        return VNPU_MAX_CONTEXTS;
+    case VNPU_REG_ENGINES:
+        return c->nengines;
+    case VNPU_REG_VECTORS:
+        return c->nvectors;
+    case VNPU_REG_VRAM_SIZE_LO:
+        return lo(c->vram_size);
+    case VNPU_REG_VRAM_SIZE_HI:
+        return hi(c->vram_size);
+    case VNPU_REG_APERTURE_SIZE_LO:
+        return lo(c->aperture_size);
+    case VNPU_REG_APERTURE_SIZE_HI:
+        return hi(c->aperture_size);
+    case VNPU_REG_STATUS:
+        return device_status(c);
+    case VNPU_REG_CONTROL:
+        return 0;
+    case VNPU_REG_SCRATCH:
+        return c->scratch;
+    case VNPU_REG_TIMESTAMP_LO:
+        return timestamp_latch(c);
+    case VNPU_REG_TIMESTAMP_HI:
+        return c->timestamp_hi;
+    case VNPU_REG_EVENT_BASE_LO:
+        return lo(c->events.base);
+    case VNPU_REG_EVENT_BASE_HI:
+        return hi(c->events.base);
+    case VNPU_REG_EVENT_CONFIG:
+        return c->events.config;
+    case VNPU_REG_EVENT_HEAD:
+        return c->events.head;
+    case VNPU_REG_EVENT_TAIL:
+        return c->events.tail;
+    case VNPU_REG_EVENT_DROPPED:
+        return c->events.dropped;
+    default:
+        unknown_read(addr);
+        return 0;
+    }
+}
+
+static void device_write(VnpuCore *c, uint64_t addr, uint32_t val)
+{
+    bool events_on = c->events.config & VNPU_EVENT_CONFIG_ENABLE_MASK;
+
+    switch (addr) {
+    case VNPU_REG_CONTROL:
+        if (val & VNPU_CONTROL_RESET_MASK) {
+            vnpu_core_reset(c);
+        }
+        break;
+    case VNPU_REG_SCRATCH:
+        c->scratch = val;
+        break;
+    case VNPU_REG_EVENT_BASE_LO:
+        if (!events_on) {
+            set_lo(&c->events.base, val);
+        }
+        break;
+    case VNPU_REG_EVENT_BASE_HI:
+        if (!events_on) {
+            set_hi(&c->events.base, val);
+        }
+        break;
+    case VNPU_REG_EVENT_CONFIG:
+        vnpu_event_config(c, val);
+        break;
+    case VNPU_REG_EVENT_HEAD:
+        c->events.head = val;
+        break;
+    default:
+        unknown_write(addr, val);
+        break;
+    }
+}
+
+/* Engine blocks */
+
+static uint32_t engine_read(VnpuCore *c, unsigned n, uint32_t reg)
+{
+    VnpuEngine *e = &c->engine[n];
+
+    if (n >= c->nengines) {
+        return 0;
+    }
+    switch (reg) {
+    case VNPU_ENGINE_REG_TYPE:
+        return e->type;
+    case VNPU_ENGINE_REG_STATUS:
+        return e->busy ? VNPU_ENGINE_STATUS_BUSY_MASK |
+                         e->job.queue << VNPU_ENGINE_STATUS_QUEUE_SHIFT : 0;
+    case VNPU_ENGINE_REG_JOBS:
+        return e->jobs;
+    case VNPU_ENGINE_REG_BUSY_LO:
+        return lo(e->busy_ns);
+    case VNPU_ENGINE_REG_BUSY_HI:
+        return hi(e->busy_ns);
+    default:
+        return 0;
+    }
+}
+
+static void engine_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
+{
+    if (n < c->nengines && reg == VNPU_ENGINE_REG_CONTROL) {
+        if (val & VNPU_ENGINE_CONTROL_RESET_MASK) {
+            vnpu_engine_reset(c, n);
+        }
+        return;
+    }
+    unknown_write(VNPU_ENGINE(n) + reg, val);
+}
+
+/* Context blocks */
+
+static uint32_t ctx_read(VnpuCore *c, unsigned n, uint32_t reg)
+{
+    VnpuContext *ctx = &c->ctx[n];
+
+    switch (reg) {
+    case VNPU_CTX_REG_PT_LO:
+        return lo(ctx->pt);
+    case VNPU_CTX_REG_PT_HI:
+        return hi(ctx->pt);
+    case VNPU_CTX_REG_CONTROL:
+        return ctx->valid ? VNPU_CTX_CONTROL_VALID_MASK : 0;
+    default:
+        return 0;
+    }
+}
+
+static void ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
+{
+    VnpuContext *ctx = &c->ctx[n];
+
+    if (n == VNPU_PHYS_CONTEXT) {
+        return;
+    }
+    switch (reg) {
+    case VNPU_CTX_REG_PT_LO:
+        set_lo(&ctx->pt, val & ~(uint32_t)(VNPU_PAGE_SIZE - 1));
+        break;
+    case VNPU_CTX_REG_PT_HI:
+        set_hi(&ctx->pt, val);
+        break;
+    case VNPU_CTX_REG_CONTROL:
+        ctx->valid = val & VNPU_CTX_CONTROL_VALID_MASK;
+        if (!ctx->valid) {
+            vnpu_tlb_flush_ctx(c, n);
+        }
+        break;
+    default:
+        unknown_write(VNPU_CTX(n) + reg, val);
+        break;
+    }
+}
+
+/* Queue blocks */
+
+static uint32_t queue_status(VnpuCore *c, unsigned n)
+{
+    return vnpu_queue_state(c, n) << VNPU_QUEUE_STATUS_STATE_SHIFT |
+           c->queue[n].fault << VNPU_QUEUE_STATUS_FAULT_SHIFT;
+}
+
+static uint32_t queue_read(VnpuCore *c, unsigned n, uint32_t reg)
+{
+    VnpuQueue *q = &c->queue[n];
+
+    if (n >= c->nqueues) {
+        return 0;
+    }
+    switch (reg) {
+    case VNPU_QUEUE_REG_BASE_LO:
+        return lo(q->base);
+    case VNPU_QUEUE_REG_BASE_HI:
+        return hi(q->base);
+    case VNPU_QUEUE_REG_CONFIG:
+        return q->config;
+    case VNPU_QUEUE_REG_CONTEXT:
+        return q->context;
+    case VNPU_QUEUE_REG_VECTOR:
+        return q->vector;
+    case VNPU_QUEUE_REG_CONTROL:
+        return q->enabled ? VNPU_QUEUE_CONTROL_ENABLE_MASK : 0;
+    case VNPU_QUEUE_REG_STATUS:
+        return queue_status(c, n);
+    case VNPU_QUEUE_REG_HEAD:
+        return q->head;
+    case VNPU_QUEUE_REG_TAIL:
+        return q->tail;
+    case VNPU_QUEUE_REG_PROGRESS:
+        return q->progress;
+    case VNPU_QUEUE_REG_FENCE_LO:
+        return lo(q->fence);
+    case VNPU_QUEUE_REG_FENCE_HI:
+        return hi(q->fence);
+    case VNPU_QUEUE_REG_FAULT_ADDR_LO:
+        return lo(q->fault_addr);
+    case VNPU_QUEUE_REG_FAULT_ADDR_HI:
+        return hi(q->fault_addr);
+    case VNPU_QUEUE_REG_FAULT_IP_LO:
+        return lo(q->fault_ip);
+    case VNPU_QUEUE_REG_FAULT_IP_HI:
+        return hi(q->fault_ip);
+    case VNPU_QUEUE_REG_BUSY_LO:
+        return lo(q->busy_ns);
+    case VNPU_QUEUE_REG_BUSY_HI:
+        return hi(q->busy_ns);
+    default:
+        return 0;
+    }
+}
+
+/* false: no such register, or not one for writing */
+static bool queue_config_write(VnpuQueue *q, uint32_t reg, uint32_t val)
+{
+    switch (reg) {
+    case VNPU_QUEUE_REG_BASE_LO:
+        set_lo(&q->base, val);
+        return true;
+    case VNPU_QUEUE_REG_BASE_HI:
+        set_hi(&q->base, val);
+        return true;
+    case VNPU_QUEUE_REG_CONFIG:
+        q->config = val & QUEUE_CONFIG_KNOWN;
+        return true;
+    case VNPU_QUEUE_REG_CONTEXT:
+        q->context = val;
+        return true;
+    case VNPU_QUEUE_REG_VECTOR:
+        q->vector = val;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
+{
+    VnpuQueue *q = &c->queue[n];
+
+    if (n >= c->nqueues) {
+        unknown_write(VNPU_QUEUE(n) + reg, val);
+        return;
+    }
+    if (reg == VNPU_QUEUE_REG_CONTROL) {
+        if (val & VNPU_QUEUE_CONTROL_RESET_MASK) {
+            vnpu_queue_reset(c, n);
+        } else {
+            vnpu_queue_enable(c, n, val & VNPU_QUEUE_CONTROL_ENABLE_MASK);
+        }
+        return;
+    }
+    /* a packet that still runs after disabling knows its own */
+    if (q->enabled || !queue_config_write(q, reg, val)) {
+        unknown_write(VNPU_QUEUE(n) + reg, val);
+    }
+}
+
+/* The address map */
+
+static bool in_blocks(uint64_t addr, uint64_t base, uint64_t stride,
+                      unsigned count, unsigned *n, uint32_t *reg)
+{
+    if (addr < base || addr >= base + stride * count) {
+        return false;
+    }
+    *n = (addr - base) / stride;
+    *reg = (addr - base) % stride;
+    return true;
+}
+
+static uint32_t reg_read(VnpuCore *c, uint64_t addr)
+{
+    uint32_t reg;
+    unsigned n;
+
+    if (in_blocks(addr, VNPU_ENGINE_BASE, VNPU_ENGINE_STRIDE,
+                  VNPU_MAX_ENGINES, &n, &reg)) {
+        return engine_read(c, n, reg);
+    }
+    if (in_blocks(addr, VNPU_CTX_BASE, VNPU_CTX_STRIDE, VNPU_MAX_CONTEXTS,
+                  &n, &reg)) {
+        return ctx_read(c, n, reg);
+    }
+    if (in_blocks(addr, VNPU_QUEUE_BASE, VNPU_QUEUE_STRIDE, VNPU_MAX_QUEUES,
+                  &n, &reg)) {
+        return queue_read(c, n, reg);
+    }
+    return device_read(c, addr);
+}
+
+uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr)
+{
+    uint32_t val = reg_read(c, addr);
+
+    trace_vnpu_reg_read(addr, val);
+    return val;
+}
+
+void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val)
+{
+    uint32_t reg;
+    unsigned n;
+
+    trace_vnpu_reg_write(addr, val);
+    if (in_blocks(addr, VNPU_DOORBELL_BASE, VNPU_DOORBELL_STRIDE,
+                  VNPU_MAX_QUEUES, &n, &reg)) {
+        if (n < c->nqueues && !reg) {
+            vnpu_queue_doorbell(c, n, val);
+        } else {
+            unknown_write(addr, val);
+        }
+    } else if (in_blocks(addr, VNPU_ENGINE_BASE, VNPU_ENGINE_STRIDE,
+                         VNPU_MAX_ENGINES, &n, &reg)) {
+        engine_write(c, n, reg, val);
+    } else if (in_blocks(addr, VNPU_CTX_BASE, VNPU_CTX_STRIDE,
+                         VNPU_MAX_CONTEXTS, &n, &reg)) {
+        ctx_write(c, n, reg, val);
+    } else if (in_blocks(addr, VNPU_QUEUE_BASE, VNPU_QUEUE_STRIDE,
+                         VNPU_MAX_QUEUES, &n, &reg)) {
+        queue_write(c, n, reg, val);
+    } else {
+        device_write(c, addr, val);
+    }
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: mapping the operands of a packet for its engine.
+ *
+ * An operand becomes a list of host memory pieces, neighbours merged. VRAM is
+ * there already, guest memory is mapped, and what can be accessed but not
+ * mapped goes through a bounce buffer of limited size.
+ */
+
+#include "qemu/osdep.h"
+#include "vnpu_int.h"
+
+/* Most bytes of a packet's part that may go through bounce buffers */
+#define BOUNCE_MAX (1 * 1024 * 1024)
+#define BOUNCE_CHUNK 4096
+
+/* Lists longer than this are given back to the host between packets */
+#define KEEP_ELEMS 8192
+
+void vnpu_job_init(VnpuJob *job)
+{
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        job->iov[i] = g_array_new(false, false, sizeof(VnpuIov));
+    }
+    job->maps = g_array_new(false, false, sizeof(VnpuMap));
+}
+
+void vnpu_job_free(VnpuJob *job)
+{
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        g_array_free(job->iov[i], true);
+    }
+    g_array_free(job->maps, true);
+}
+
+VnpuSg vnpu_job_sg(const VnpuJob *job, unsigned operand)
+{
+    return (VnpuSg) {
+        .iov = (const VnpuIov *)job->iov[operand]->data,
+        .niov = job->iov[operand]->len,
+    };
+}
+
+static void add_iov(GArray *list, void *base, uint64_t len)
+{
+    VnpuIov iov = { .base = base, .len = len };
+
+    if (list->len) {
+        VnpuIov *last = &g_array_index(list, VnpuIov, list->len - 1);
+
+        if ((uint8_t *)last->base + last->len == base) {
+            last->len += len;
+            return;
+        }
+    }
+    g_array_append_val(list, iov);
+}
+
+static void add_map(VnpuJob *job, const VnpuMap *map)
+{
+    if (map->kind == VNPU_MAP_VRAM && job->maps->len) {
+        VnpuMap *last = &g_array_index(job->maps, VnpuMap, job->maps->len - 1);
+
+        if (last->kind == map->kind && last->write == map->write &&
+            last->addr + last->len == map->addr) {
+            last->len += map->len;
+            return;
+        }
+    }
+    g_array_append_val(job->maps, *map);
+}
+
+/*
+ * Memory that cannot be mapped. What is to be written is read too, because
+ * the packet may leave parts of it as they are.
+ */
+static bool bounce(VnpuCore *c, VnpuJob *job, VnpuMap *map)
+{
+    map->len = MIN(map->len, BOUNCE_CHUNK);
+    if (job->bounced + map->len > BOUNCE_MAX) {
+        return false;
+    }
+    map->kind = VNPU_MAP_BOUNCE;
+    map->host = g_malloc(map->len);
+    if (!c->ops->dma_read(c->opaque, map->addr, map->host, map->len)) {
+        g_free(map->host);
+        return false;
+    }
+    job->bounced += map->len;
+    return true;
+}
+
+static bool map_span(VnpuCore *c, VnpuJob *job, const VnpuSpan *span,
+                     uint64_t va, bool write, VnpuMap *map)
+{
+    *map = (VnpuMap) {
+        .va = va, .addr = span->addr, .len = span->len, .write = write,
+    };
+    if (span->vram) {
+        map->kind = VNPU_MAP_VRAM;
+        map->host = c->vram + span->addr;
+        return true;
+    }
+    map->kind = VNPU_MAP_HOST;
+    map->host = c->ops->dma_map(c->opaque, map->addr, &map->len, write);
+    if (map->host) {
+        return true;
+    }
+    map->len = span->len;
+    return bounce(c, job, map);
+}
+
+bool vnpu_job_map(VnpuCore *c, VnpuJob *job, unsigned operand, uint64_t va,
+                  uint64_t len, uint32_t access, VnpuFault *f)
+{
+    bool write = access == VNPU_ACCESS_WRITE;
+    VnpuSpan span;
+    VnpuMap map;
+
+    while (len) {
+        if (!vnpu_mmu_translate(c, job->ctx, va, len, access, &span, f)) {
+            return false;
+        }
+        len -= span.len;
+        while (span.len) {
+            if (!map_span(c, job, &span, va, write, &map)) {
+                return vnpu_fail(f, VNPU_FAULT_DMA, access, va);
+            }
+            /* read-only VRAM needs no giving back */
+            if (map.kind != VNPU_MAP_VRAM || write) {
+                add_map(job, &map);
+            }
+            add_iov(job->iov[operand], map.host, map.len);
+            va += map.len;
+            span.addr += map.len;
+            span.len -= map.len;
+        }
+    }
+    return true;
+}
+
+static bool unmap(VnpuCore *c, const VnpuMap *map, bool commit, VnpuFault *f)
+{
+    bool ok = true;
+
+    switch (map->kind) {
+    case VNPU_MAP_VRAM:
+        /* an aborted packet may have written too */
+        c->ops->vram_dirty(c->opaque, map->addr, map->len);
+        break;
+    case VNPU_MAP_HOST:
+        c->ops->dma_unmap(c->opaque, map->host, map->len, map->write);
+        break;
+    case VNPU_MAP_BOUNCE:
+        if (commit && map->write) {
+            ok = c->ops->dma_write(c->opaque, map->addr, map->host, map->len);
+        }
+        g_free(map->host);
+        break;
+    }
+    if (!ok) {
+        vnpu_fail(f, VNPU_FAULT_DMA, VNPU_ACCESS_WRITE, map->va);
+    }
+    return ok;
+}
+
+static void empty(GArray **list, size_t elem)
+{
+    if ((*list)->len > KEEP_ELEMS) {
+        g_array_free(*list, true);
+        *list = g_array_new(false, false, elem);
+    } else {
+        g_array_set_size(*list, 0);
+    }
+}
+
+bool vnpu_job_unmap(VnpuCore *c, VnpuJob *job, bool commit, VnpuFault *f)
+{
+    bool ok = true;
+
+    for (unsigned i = 0; i < job->maps->len; i++) {
+        ok &= unmap(c, &g_array_index(job->maps, VnpuMap, i), commit && ok, f);
+    }
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        empty(&job->iov[i], sizeof(VnpuIov));
+    }
+    empty(&job->maps, sizeof(VnpuMap));
+    job->bounced = 0;
+    return ok;
+}
+
+const VnpuMap *vnpu_job_host_map(const VnpuJob *job)
+{
+    for (unsigned i = 0; i < job->maps->len; i++) {
+        const VnpuMap *map = &g_array_index(job->maps, VnpuMap, i);
+
+        if (map->kind != VNPU_MAP_VRAM) {
+            return map;
+        }
+    }
+    return NULL;
+}

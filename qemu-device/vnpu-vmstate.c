@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: migration and snapshots.
+ *
+ * Saved are guest addresses and the device's own copies, never host
+ * addresses: an engine's packet is finished or, between its parts, taken back
+ * before the state is written, and prepared anew afterwards. The TLB is
+ * a cache and starts empty. What is loaded is checked as what a guest writes,
+ * because it may come from anywhere.
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/msix.h"
+#include "hw/pci/pcie_aer.h"
+#include "migration/vmstate.h"
+#include "vnpu.h"
+
+static bool cmd_size_good(void *opaque, int version_id)
+{
+    VnpuQueue *q = opaque;
+
+    return q->cmd_size <= VNPU_CMD_MAX_BYTES && q->cmd_size % 8 == 0;
+}
+
+static const VMStateDescription vmstate_queue = {
+    .name = "vnpu/queue",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(base, VnpuQueue),
+        VMSTATE_UINT32(config, VnpuQueue),
+        VMSTATE_UINT32(context, VnpuQueue),
+        VMSTATE_UINT32(vector, VnpuQueue),
+        VMSTATE_UINT32(head, VnpuQueue),
+        VMSTATE_UINT32(tail, VnpuQueue),
+        VMSTATE_UINT32(progress, VnpuQueue),
+        VMSTATE_UINT32(fault, VnpuQueue),
+        VMSTATE_UINT64(fence, VnpuQueue),
+        VMSTATE_UINT64(fault_addr, VnpuQueue),
+        VMSTATE_UINT64(fault_ip, VnpuQueue),
+        VMSTATE_UINT64(busy_ns, VnpuQueue),
+        VMSTATE_BOOL(enabled, VnpuQueue),
+        VMSTATE_BOOL(waiting, VnpuQueue),
+        VMSTATE_UINT64(cmd_addr, VnpuQueue),
+        VMSTATE_UINT32(cmd_size, VnpuQueue),
+        VMSTATE_VALIDATE("command buffer size", cmd_size_good),
+        VMSTATE_UINT32(cmd_pos, VnpuQueue),
+        VMSTATE_VBUFFER_ALLOC_UINT32(cmd, VnpuQueue, 1, NULL, cmd_size),
+        VMSTATE_UINT64(part_pos, VnpuQueue),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_context = {
+    .name = "vnpu/context",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(pt, VnpuContext),
+        VMSTATE_BOOL(valid, VnpuContext),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_engine = {
+    .name = "vnpu/engine",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT32(jobs, VnpuEngine),
+        VMSTATE_UINT64(busy_ns, VnpuEngine),
+        VMSTATE_UINT32(last, VnpuEngine),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_events = {
+    .name = "vnpu/events",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64(base, VnpuEvents),
+        VMSTATE_UINT32(config, VnpuEvents),
+        VMSTATE_UINT32(head, VnpuEvents),
+        VMSTATE_UINT32(tail, VnpuEvents),
+        VMSTATE_UINT32(dropped, VnpuEvents),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+static const VMStateDescription vmstate_core = {
+    .name = "vnpu/core",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT64_EQUAL(vram_size, VnpuCore, NULL),
+        VMSTATE_UINT64_EQUAL(aperture_size, VnpuCore, NULL),
+        VMSTATE_UINT32_EQUAL(nqueues, VnpuCore, NULL),
+        VMSTATE_UINT32_EQUAL(nengines, VnpuCore, NULL),
+        VMSTATE_UINT32(scratch, VnpuCore),
+        VMSTATE_UINT32(timestamp_hi, VnpuCore),
+        VMSTATE_STRUCT(events, VnpuCore, 1, vmstate_events, VnpuEvents),
+        VMSTATE_STRUCT_ARRAY(ctx, VnpuCore, VNPU_MAX_CONTEXTS, 1,
+                             vmstate_context, VnpuContext),
+        VMSTATE_STRUCT_ARRAY(queue, VnpuCore, VNPU_MAX_QUEUES, 1,
+                             vmstate_queue, VnpuQueue),
+        VMSTATE_STRUCT_ARRAY(engine, VnpuCore, VNPU_MAX_ENGINES, 1,
+                             vmstate_engine, VnpuEngine),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/* With the VM stopped this has been done already */
+static int vnpu_pre_save(void *opaque)
+{
+    VnpuState *s = opaque;
+    bool paused = s->core.paused;
+
+    s->core.paused = true;
+    vnpu_quiesce(&s->core, VNPU_QUIESCE_FINISH);
+    s->core.paused = paused;
+    if (!paused) {
+        vnpu_poll(&s->core);
+    }
+    return 0;
+}
+
+/* Loading replaces all, also in a device that has run before */
+static int vnpu_pre_load(void *opaque)
+{
+    VnpuState *s = opaque;
+
+    vnpu_core_reset(&s->core);
+    memset(s->irq, 0, sizeof(s->irq));
+    return 0;
+}
+
+static bool queue_good(const VnpuCore *c, unsigned n)
+{
+    const VnpuQueue *q = &c->queue[n];
+
+    if (q->fault > VNPU_FAULT_RESET ||
+        (q->cmd_size ? q->cmd_pos >= q->cmd_size : q->cmd_pos) ||
+        q->cmd_pos % 8 || q->cmd_addr % 8 || (q->waiting && !q->cmd_size)) {
+        return false;
+    }
+    if (n >= c->nqueues) {
+        return !q->enabled && !q->fault && !q->cmd_size;
+    }
+    if (q->enabled && !q->fault) {
+        uint32_t bad = vnpu_queue_check(c, q);
+
+        /* its context may have been taken away since */
+        return bad == VNPU_FAULT_NONE ||
+               (bad == VNPU_FAULT_CONTEXT && q->context < VNPU_MAX_CONTEXTS);
+    }
+    return true;
+}
+
+static bool events_good(const VnpuEvents *ev)
+{
+    uint32_t log2 = VNPU_GET(ev->config, VNPU_EVENT_CONFIG_LOG2);
+
+    return !(ev->config & VNPU_EVENT_CONFIG_ENABLE_MASK) ||
+           (log2 >= VNPU_EVENT_LOG2_MIN && log2 <= VNPU_EVENT_LOG2_MAX &&
+            ev->base % VNPU_EVENT_BYTES == 0);
+}
+
+static int vnpu_post_load(void *opaque, int version_id)
+{
+    VnpuState *s = opaque;
+    VnpuCore *c = &s->core;
+
+    if (!events_good(&c->events) || !c->ctx[VNPU_PHYS_CONTEXT].valid) {
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < VNPU_MAX_CONTEXTS; i++) {
+        if (c->ctx[i].pt % VNPU_PAGE_SIZE) {
+            return -EINVAL;
+        }
+    }
+    for (unsigned i = 0; i < c->nengines; i++) {
+        if (c->engine[i].last >= c->nqueues) {
+            return -EINVAL;
+        }
+    }
+    for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
+        if (!queue_good(c, n)) {
+            return -EINVAL;
+        }
+    }
+    vnpu_update_pause(s);
+    return 0;
+}
+
+const VMStateDescription vmstate_vnpu = {
+    .name = "vnpu",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .pre_save = vnpu_pre_save,
+    .pre_load = vnpu_pre_load,
+    .post_load = vnpu_post_load,
+    .fields = (const VMStateField[]) {
+        VMSTATE_PCI_DEVICE(parent_obj, VnpuState),
+        VMSTATE_MSIX(parent_obj, VnpuState),
+        VMSTATE_STRUCT(parent_obj.exp.aer_log, VnpuState, 0,
+                       vmstate_pcie_aer_log, PCIEAERLog),
+        VMSTATE_STRUCT(core, VnpuState, 1, vmstate_core, VnpuCore),
+        VMSTATE_UINT32_ARRAY(irq, VnpuState,
+                             DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)),
+        VMSTATE_END_OF_LIST()
+    },
+};

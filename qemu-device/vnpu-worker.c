@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: engines.
+ *
+ * One thread an engine. It takes a prepared packet, computes, reports and
+ * never takes the BQL; so all else here, which holds the BQL, may wait for it.
+ * Without threads (sync=on) a packet runs when it is handed over.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/lockable.h"
+#include "qemu/timer.h"
+#include "vnpu_int.h"
+#include "trace.h"
+
+/* Engine thread, or BQL if there are no threads */
+static void run_part(VnpuEngine *e)
+{
+    int64_t start = get_clock();
+
+    e->job.completed = vnpu_packet_exec(e->exec, &e->job);
+    e->job.ns = get_clock() - start;
+}
+
+static void *engine_thread(void *opaque)
+{
+    VnpuEngine *e = opaque;
+    VnpuCore *c = e->core;
+
+    qemu_mutex_lock(&c->lock);
+    while (!c->quit) {
+        if (e->phase != VNPU_PHASE_QUEUED) {
+            qemu_cond_wait(&e->work, &c->lock);
+            continue;
+        }
+        e->phase = VNPU_PHASE_RUNNING;
+        qemu_mutex_unlock(&c->lock);
+        run_part(e);
+        qemu_mutex_lock(&c->lock);
+        e->phase = VNPU_PHASE_DONE;
+        qemu_cond_broadcast(&c->idle);
+        c->ops->kick(c->opaque);
+    }
+    qemu_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+void vnpu_engine_submit(VnpuEngine *e)
+{
+    VnpuCore *c = e->core;
+
+    qatomic_set(&e->abort, 0);
+    e->job.completed = false;
+    e->job.ns = 0;
+    if (!c->threads) {
+        run_part(e);
+        e->phase = VNPU_PHASE_DONE;
+        return;
+    }
+    qemu_mutex_lock(&c->lock);
+    e->phase = VNPU_PHASE_QUEUED;
+    qemu_cond_signal(&e->work);
+    qemu_mutex_unlock(&c->lock);
+}
+
+bool vnpu_engine_done(VnpuEngine *e)
+{
+    QEMU_LOCK_GUARD(&e->core->lock);
+    return e->phase == VNPU_PHASE_DONE;
+}
+
+void vnpu_engine_wait(VnpuEngine *e)
+{
+    QEMU_LOCK_GUARD(&e->core->lock);
+    while (e->phase == VNPU_PHASE_QUEUED || e->phase == VNPU_PHASE_RUNNING) {
+        qemu_cond_wait(&e->core->idle, &e->core->lock);
+    }
+}
+
+bool vnpu_engine_stop(VnpuEngine *e)
+{
+    qatomic_set(&e->abort, 1);
+    WITH_QEMU_LOCK_GUARD(&e->core->lock) {
+        if (e->phase == VNPU_PHASE_QUEUED) {
+            /* not taken yet, and so never started */
+            e->phase = VNPU_PHASE_DONE;
+        }
+    }
+    vnpu_engine_wait(e);
+    return e->job.completed;
+}
+
+void vnpu_engine_release(VnpuEngine *e)
+{
+    VnpuCore *c = e->core;
+    VnpuFault ignored;
+
+    vnpu_job_unmap(c, &e->job, false, &ignored);
+    WITH_QEMU_LOCK_GUARD(&c->lock) {
+        e->phase = VNPU_PHASE_IDLE;
+    }
+    e->busy = false;
+    c->queue[e->job.queue].running = false;
+}
+
+/* Stop a packet half way: its queue halts */
+static void engine_kill(VnpuCore *c, VnpuEngine *e, const VnpuFault *f)
+{
+    VnpuJob *job = &e->job;
+
+    if (vnpu_engine_stop(e) && job->pos + job->part >= job->total) {
+        /* too late, it has finished */
+        vnpu_engine_collect(c, e);
+        return;
+    }
+    vnpu_engine_release(e);
+    vnpu_queue_fault(c, job->queue, f, job->ip, vnpu_packet_arg(job));
+    c->ops->kick(c->opaque);
+}
+
+void vnpu_engine_reset(VnpuCore *c, unsigned n)
+{
+    VnpuFault f = { .code = VNPU_FAULT_RESET, .access = VNPU_ACCESS_NONE };
+
+    trace_vnpu_engine_reset(n, c->engine[n].busy);
+    if (c->engine[n].busy) {
+        engine_kill(c, &c->engine[n], &f);
+    }
+}
+
+void vnpu_bus_off(VnpuCore *c)
+{
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+        const VnpuMap *map = e->busy ? vnpu_job_host_map(&e->job) : NULL;
+        VnpuFault f;
+
+        if (map) {
+            vnpu_fail(&f, VNPU_FAULT_DMA,
+                      map->write ? VNPU_ACCESS_WRITE : VNPU_ACCESS_READ,
+                      map->va);
+            engine_kill(c, e, &f);
+        }
+    }
+}
+
+void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how)
+{
+    trace_vnpu_quiesce(how == VNPU_QUIESCE_ABORT);
+    if (how == VNPU_QUIESCE_ABORT) {
+        /* all at once, then wait for each */
+        for (unsigned i = 0; i < c->nengines; i++) {
+            qatomic_set(&c->engine[i].abort, 1);
+        }
+    }
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+
+        if (!e->busy) {
+            continue;
+        }
+        if (how == VNPU_QUIESCE_ABORT) {
+            vnpu_engine_stop(e);
+            vnpu_engine_release(e);
+        } else {
+            vnpu_engine_wait(e);
+            vnpu_engine_collect(c, e);
+        }
+    }
+}
+
+bool vnpu_engines_start(VnpuCore *c, Error **errp)
+{
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+
+        e->exec = vnpu_exec_new(&e->abort);
+        if (!e->exec) {
+            error_setg(errp, "not enough memory for engine %u", i);
+            vnpu_engines_stop(c);
+            return false;
+        }
+    }
+    if (c->sync) {
+        return true;
+    }
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+        g_autofree char *name = g_strdup_printf("vnpu-engine%u", i);
+
+        qemu_thread_create(&e->thread, name, engine_thread, e,
+                           QEMU_THREAD_JOINABLE);
+    }
+    c->threads = true;
+    return true;
+}
+
+void vnpu_engines_stop(VnpuCore *c)
+{
+    if (c->threads) {
+        WITH_QEMU_LOCK_GUARD(&c->lock) {
+            c->quit = true;
+            for (unsigned i = 0; i < c->nengines; i++) {
+                qemu_cond_signal(&c->engine[i].work);
+            }
+        }
+        for (unsigned i = 0; i < c->nengines; i++) {
+            qemu_thread_join(&c->engine[i].thread);
+        }
+        c->threads = false;
+    }
+    for (unsigned i = 0; i < c->nengines; i++) {
+        vnpu_exec_free(c->engine[i].exec);
+        c->engine[i].exec = NULL;
+    }
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: the PCIe device around the core.
+ */
+
+#ifndef VNPU_H
+#define VNPU_H
+
+#include "hw/pci/pci_device.h"
+#include "system/hostmem.h"
+#include "qom/object.h"
+#include "vnpu_int.h"
+
+#define TYPE_VNPU "vnpu"
+OBJECT_DECLARE_SIMPLE_TYPE(VnpuState, VNPU)
+
+#define VNPU_MAX_VECTORS (VNPU_MAX_QUEUES + 1)
+
+struct VnpuState {
+    PCIDevice parent_obj;
+
+    VnpuCore core;
+    MemoryRegion regs;
+    MemoryRegion *vram;         /* own_vram, or the host memory backend's */
+    MemoryRegion own_vram;
+    MemoryRegion aperture;
+    QEMUBH *bh;
+    QEMUTimer poll;
+    VMChangeStateEntry *vm_state;
+    bool vm_running;
+    bool realized;              /* the core exists */
+    /* vectors to be raised once the core is not half way in anything */
+    uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)];
+
+    uint64_t vram_prop;
+    uint64_t aperture_prop;
+    HostMemoryBackend *memdev;
+    uint32_t queues;
+    uint32_t copy_engines;
+    uint32_t tensor_engines;
+    bool sync;
+};
+
+extern const VMStateDescription vmstate_vnpu;
+
+/* Follow the power state and the run state */
+void vnpu_update_pause(VnpuState *s);
+
+#endif

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: the core of the device, which knows neither QOM nor PCI.
+ *
+ * Threads. Everything here runs under the BQL, except vnpu_job_exec(), which
+ * an engine thread runs on memory that was mapped for it. Engine threads never
+ * take the BQL, so that a holder of the BQL may wait for them.
+ *
+ * DMA only ever reaches memory, never another device's registers, so that no
+ * access made from here can come back into the device.
+ */
+
+#ifndef VNPU_INT_H
+#define VNPU_INT_H
+
+#include "qemu/thread.h"
+#include "vnpu_hw.h"
+#include "vnpu-exec.h"
+
+#define VNPU_GET(val, field) (((val) & field##_MASK) >> field##_SHIFT)
+
+#define VNPU_PAGE_SIZE (1ull << VNPU_PAGE_SHIFT)
+
+typedef struct VnpuCore VnpuCore;
+typedef struct VnpuTlb VnpuTlb;
+
+/* What the core asks of its surroundings; all are called under the BQL. */
+typedef struct VnpuOps {
+    /*
+     * Map host memory for an engine: NULL if @addr is not plain memory; @len
+     * may come back shorter. vnpu_dma_read/write then still may work.
+     */
+    void *(*dma_map)(void *opaque, uint64_t addr, uint64_t *len, bool write);
+    void (*dma_unmap)(void *opaque, void *host, uint64_t len, bool write);
+    bool (*dma_read)(void *opaque, uint64_t addr, void *buf, uint64_t len);
+    bool (*dma_write)(void *opaque, uint64_t addr, const void *buf,
+                      uint64_t len);
+    /* VRAM was written by other means than the guest's CPUs */
+    void (*vram_dirty)(void *opaque, uint64_t offset, uint64_t len);
+    /* raise a vector, later: may be called with the core half way */
+    void (*notify)(void *opaque, unsigned vector);
+    /* device clock, ns */
+    uint64_t (*clock)(void *opaque);
+    /* run vnpu_run() soon; the one that may be called by any thread */
+    void (*kick)(void *opaque);
+    /* call vnpu_poll() in a millisecond of device time */
+    void (*poll_later)(void *opaque);
+} VnpuOps;
+
+typedef struct VnpuFault {
+    uint32_t code;              /* enum vnpu_fault */
+    uint32_t access;            /* enum vnpu_access */
+    uint64_t addr;
+} VnpuFault;
+
+static inline bool vnpu_fail(VnpuFault *f, uint32_t code, uint32_t access,
+                             uint64_t addr)
+{
+    f->code = code;
+    f->access = access;
+    f->addr = addr;
+    return false;
+}
+
+/* A stretch of memory that an address leads to. */
+typedef struct VnpuSpan {
+    uint64_t addr;              /* VRAM offset or DMA address */
+    uint64_t len;
+    bool vram;
+} VnpuSpan;
+
+/* A stretch of memory that a job holds. */
+typedef struct VnpuMap {
+    void *host;
+    uint64_t va;                /* as the packet names it */
+    uint64_t addr;
+    uint64_t len;
+    enum { VNPU_MAP_VRAM, VNPU_MAP_HOST, VNPU_MAP_BOUNCE } kind;
+    bool write;
+} VnpuMap;
+
+#define VNPU_OPERANDS 4
+
+typedef union VnpuPacket {
+    uint32_t dw[VNPU_PACKET_MAX_DWORDS];
+    struct vnpu_pkt_wait wait;
+    struct vnpu_pkt_signal signal;
+    struct vnpu_pkt_copy copy;
+    struct vnpu_pkt_copy_2d copy_2d;
+    struct vnpu_pkt_fill fill;
+    struct vnpu_pkt_gemm gemm;
+    struct vnpu_pkt_eltwise eltwise;
+    struct vnpu_pkt_reduce reduce;
+} VnpuPacket;
+
+typedef struct VnpuPacketOp VnpuPacketOp;
+
+/*
+ * A packet on its engine. A big one runs in parts, so that its preparation
+ * does not hold the BQL for long; @total, @pos and @part are in units of the
+ * opcode (bytes, rows, elements).
+ */
+typedef struct VnpuJob {
+    const VnpuPacketOp *op;
+    VnpuPacket pkt;             /* copied in, little endian */
+    uint32_t flags;
+    unsigned queue;
+    unsigned ctx;
+    uint64_t serial;
+    uint64_t ip;
+    uint64_t total;
+    uint64_t pos;
+    uint64_t part;
+    GArray *iov[VNPU_OPERANDS]; /* of VnpuIov */
+    GArray *maps;               /* of VnpuMap */
+    uint64_t bounced;           /* bytes in bounce buffers */
+    union {
+        VnpuCopy copy;
+        VnpuFill fill;
+        VnpuGemm gemm;
+        VnpuEltwise eltwise;
+        VnpuReduce reduce;
+    } u;
+    uint64_t ns;                /* time the part took */
+    bool completed;             /* the part ran to its end */
+} VnpuJob;
+
+typedef enum VnpuPhase {
+    VNPU_PHASE_IDLE,
+    VNPU_PHASE_QUEUED,          /* for the thread to take */
+    VNPU_PHASE_RUNNING,         /* owned by the thread */
+    VNPU_PHASE_DONE,            /* for vnpu_run() to collect */
+} VnpuPhase;
+
+typedef struct VnpuEngine {
+    VnpuCore *core;
+    unsigned index;
+    uint32_t type;              /* enum vnpu_engine_type */
+    uint32_t jobs;
+    uint64_t busy_ns;
+    uint32_t last;              /* queue served last */
+
+    VnpuJob job;                /* valid unless idle */
+    bool busy;                  /* under the BQL: phase is not idle */
+    int abort;                  /* atomic; the running packet is to stop */
+    VnpuExec *exec;
+    QemuThread thread;
+    QemuCond work;
+    VnpuPhase phase;            /* under the core's lock */
+} VnpuEngine;
+
+typedef struct VnpuContext {
+    uint64_t pt;
+    bool valid;
+} VnpuContext;
+
+typedef struct VnpuQueue {
+    uint64_t base;
+    uint32_t config;
+    uint32_t context;
+    uint32_t vector;
+    uint32_t head;
+    uint32_t tail;
+    uint32_t progress;
+    uint32_t fault;             /* enum vnpu_fault; not zero: FAULTED */
+    uint64_t fence;
+    uint64_t fault_addr;
+    uint64_t fault_ip;
+    uint64_t busy_ns;
+    bool enabled;
+    bool waiting;               /* the packet at cmd_pos is a blocked WAIT */
+
+    /* the command buffer being run; cmd_size is zero if there is none */
+    uint64_t cmd_addr;
+    uint32_t cmd_size;
+    uint32_t cmd_pos;
+    uint8_t *cmd;
+    uint64_t part_pos;          /* of the packet at cmd_pos: done so far */
+
+    /* not migrated: found out again */
+    bool running;               /* an engine has the packet at cmd_pos */
+    bool invalidating;          /* INVALIDATE waits for jobs older than this */
+    uint64_t inval_serial;
+    uint32_t inval_ctx;         /* or VNPU_EVERY_CONTEXT */
+} VnpuQueue;
+
+#define VNPU_EVERY_CONTEXT UINT32_MAX
+
+typedef struct VnpuEvents {
+    uint64_t base;
+    uint32_t config;
+    uint32_t head;
+    uint32_t tail;
+    uint32_t dropped;
+} VnpuEvents;
+
+struct VnpuCore {
+    const VnpuOps *ops;
+    void *opaque;
+
+    uint8_t *vram;
+    uint64_t vram_size;
+    uint64_t aperture_size;
+    uint32_t nqueues;
+    uint32_t nengines;
+    uint32_t nvectors;
+    bool sync;
+
+    uint32_t scratch;
+    uint32_t timestamp_hi;
+    VnpuEvents events;
+    VnpuContext ctx[VNPU_MAX_CONTEXTS];
+    VnpuQueue queue[VNPU_MAX_QUEUES];
+    VnpuEngine engine[VNPU_MAX_ENGINES];
+
+    VnpuTlb *tlb;
+    uint64_t serial;            /* of the next job */
+    bool paused;                /* VM stopped or device asleep */
+    bool recheck;               /* look at the blocked WAITs */
+
+    QemuMutex lock;             /* phase of the engines, quit */
+    QemuCond idle;              /* an engine has finished a part */
+    bool quit;
+    bool threads;               /* engine threads exist */
+};
+
+/* vnpu-regs.c: BAR0, 32-bit accesses */
+uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr);
+void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val);
+
+/* vnpu-ring.c: queues, from doorbell to fence */
+void vnpu_run(VnpuCore *c);
+void vnpu_poll(VnpuCore *c);
+void vnpu_queue_doorbell(VnpuCore *c, unsigned n, uint32_t tail);
+void vnpu_queue_enable(VnpuCore *c, unsigned n, bool on);
+void vnpu_queue_reset(VnpuCore *c, unsigned n);
+uint32_t vnpu_queue_state(const VnpuCore *c, unsigned n);
+/* NONE, or why this configuration may not be enabled */
+uint32_t vnpu_queue_check(const VnpuCore *c, const VnpuQueue *q);
+/* Halt a queue and tell the driver; @ip and @arg as in an event record */
+void vnpu_queue_fault(VnpuCore *c, unsigned n, const VnpuFault *f,
+                      uint64_t ip, uint64_t arg);
+void vnpu_cmd_drop(VnpuQueue *q);
+
+/* vnpu-event.c */
+void vnpu_event_config(VnpuCore *c, uint32_t val);
+void vnpu_event_fault(VnpuCore *c, unsigned n, const VnpuFault *f,
+                      uint64_t ip, uint64_t arg);
+
+/* vnpu-mmu.c: addresses */
+VnpuTlb *vnpu_tlb_new(void);
+void vnpu_tlb_flush_all(VnpuCore *c);
+void vnpu_tlb_flush_ctx(VnpuCore *c, unsigned ctx);
+void vnpu_tlb_flush_range(VnpuCore *c, unsigned ctx, uint64_t va,
+                          uint64_t len);
+/* May [va, va + len) be an address range of this context at all? */
+bool vnpu_mmu_range(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,
+                    VnpuFault *f);
+/* The longest contiguous beginning of [va, va + len); a range as above */
+bool vnpu_mmu_translate(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,
+                        uint32_t access, VnpuSpan *span, VnpuFault *f);
+/* Copy between @buf and an address range, at once */
+bool vnpu_mmu_read(VnpuCore *c, unsigned ctx, uint64_t va, void *buf,
+                   uint64_t len, uint32_t access, VnpuFault *f);
+bool vnpu_mmu_write(VnpuCore *c, unsigned ctx, uint64_t va, const void *buf,
+                    uint64_t len, VnpuFault *f);
+/* The same for memory that no context translates */
+bool vnpu_mem_read(VnpuCore *c, const VnpuSpan *s, void *buf);
+bool vnpu_mem_write(VnpuCore *c, const VnpuSpan *s, const void *buf);
+
+/* vnpu-sg.c: the memory that a job holds */
+void vnpu_job_init(VnpuJob *job);
+void vnpu_job_free(VnpuJob *job);
+bool vnpu_job_map(VnpuCore *c, VnpuJob *job, unsigned operand, uint64_t va,
+                  uint64_t len, uint32_t access, VnpuFault *f);
+VnpuSg vnpu_job_sg(const VnpuJob *job, unsigned operand);
+/* Give it all back; if @commit, what was written becomes visible */
+bool vnpu_job_unmap(VnpuCore *c, VnpuJob *job, bool commit, VnpuFault *f);
+/* The first map that is not VRAM, or NULL */
+const VnpuMap *vnpu_job_host_map(const VnpuJob *job);
+
+/* vnpu-packet.c: the packets of command buffers */
+typedef enum VnpuStep {
+    VNPU_STEP_FAULT,
+    VNPU_STEP_DONE,             /* finished */
+    VNPU_STEP_BLOCKED,          /* a WAIT that does not go on yet */
+    VNPU_STEP_ENGINE,           /* vnpu_packet_prepare(), then an engine */
+} VnpuStep;
+
+/* Take in and check the packet at the queue's cmd_pos */
+bool vnpu_packet_fetch(VnpuCore *c, unsigned n, VnpuJob *job, VnpuFault *f);
+/* Do what needs no engine time */
+VnpuStep vnpu_packet_begin(VnpuCore *c, VnpuJob *job, VnpuFault *f);
+/* Map the operands of the next part */
+bool vnpu_packet_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f);
+/* Engine thread: compute the part; false if aborted */
+bool vnpu_packet_exec(VnpuExec *x, VnpuJob *job);
+uint32_t vnpu_packet_dwords(const VnpuJob *job);
+uint64_t vnpu_packet_arg(const VnpuJob *job);
+const char *vnpu_packet_name(const VnpuJob *job);
+
+/* vnpu-worker.c: engines */
+typedef enum VnpuQuiesce {
+    VNPU_QUIESCE_FINISH,        /* let the running parts finish, keep state */
+    VNPU_QUIESCE_ABORT,         /* stop and forget them */
+} VnpuQuiesce;
+
+bool vnpu_engines_start(VnpuCore *c, Error **errp);
+void vnpu_engines_stop(VnpuCore *c);
+/* Hand over a prepared job, or run it at once if there are no threads */
+void vnpu_engine_submit(VnpuEngine *e);
+/* Is a part ready to be collected? */
+bool vnpu_engine_done(VnpuEngine *e);
+void vnpu_engine_wait(VnpuEngine *e);
+/* Stop the running part; true if it had come to its end */
+bool vnpu_engine_stop(VnpuEngine *e);
+/* Forget the packet: the engine is free */
+void vnpu_engine_release(VnpuEngine *e);
+void vnpu_engine_reset(VnpuCore *c, unsigned n);
+/* The bus takes no more accesses: stop the packets that use host memory */
+void vnpu_bus_off(VnpuCore *c);
+void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how);
+
+/* vnpu-ring.c, for the worker: take back an engine's finished part */
+void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e);
+
+/* vnpu-core.c */
+bool vnpu_core_init(VnpuCore *c, Error **errp);
+void vnpu_core_exit(VnpuCore *c);
+/* All state but VRAM; nothing runs afterwards */
+void vnpu_core_reset(VnpuCore *c);
+void vnpu_core_pause(VnpuCore *c, bool pause);
+
+#endif
