@@ -41,7 +41,7 @@ WRONG_VALUES = {
     (abi.VmBindOp, "va"): {
         BASE + 1: errno.EINVAL,
         0: errno.EINVAL,
-        1 << 47: errno.EINVAL,
+        (1 << 48) - PAGE: errno.EINVAL,
         1 << 48: errno.EINVAL,
         2**64 - PAGE: errno.EINVAL,
     },
@@ -127,6 +127,8 @@ def test_object_of_another_file(calls, other, cls, field):
     arg = calls.valid(cls)
     if (cls, field.name) == (abi.BoCreate, "vm_id"):
         arg = arg.replace(vm_id=calls.vm.id)
+    if cls is abi.Submit:
+        arg = abi.Submit(queue_id=calls.queue.id)
     number = getattr(arg, field.name)
     with raises_errno(errno.ENOENT):
         if cls is abi.VmBindOp:

@@ -75,7 +75,7 @@ def test_no_argument_at_all(calls, ioctl):
         abi.BO_MMAP_OFFSET: errno.ENOENT,
         abi.VM_CREATE: 0,
         abi.VM_DESTROY: errno.ENOENT,
-        abi.VM_BIND: errno.ENOENT,
+        abi.VM_BIND: errno.EINVAL,
         abi.QUEUE_CREATE: errno.ENOENT,
         abi.QUEUE_DESTROY: errno.ENOENT,
         abi.QUEUE_QUERY: errno.ENOENT,
@@ -97,7 +97,7 @@ def test_number_without_directions(calls, ioctl):
     if ioctl in (abi.DEV_QUERY, abi.VM_CREATE):
         assert calls.send_bytes(ioctl, data, ioctl.nr & 0x3FFFFFFF) == data
         return
-    with raises_errno(errno.EINVAL if ioctl is abi.BO_CREATE else errno.ENOENT):
+    with raises_errno(errno.EINVAL if ioctl in (abi.BO_CREATE, abi.VM_BIND) else errno.ENOENT):
         calls.send_bytes(ioctl, data, ioctl.nr & 0x3FFFFFFF)
 
 

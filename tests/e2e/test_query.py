@@ -144,7 +144,7 @@ def test_engines(npu):
     assert npu.query_engines() == {Engine.COPY: 1, Engine.TENSOR: 1}
 
 
-@pytest.mark.machine(extra=("copy-engines=2", "tensor-engines=3"))
+@pytest.mark.machine(device="copy-engines=2,tensor-engines=3")
 def test_more_engines(npu):
     assert npu.query_engines() == {Engine.COPY: 2, Engine.TENSOR: 3}
     vm = npu.vm_create()
