@@ -6,6 +6,7 @@
 #ifndef __VNPU_BO_H__
 #define __VNPU_BO_H__
 
+#include <linux/list.h>
 #include <linux/types.h>
 
 #include <drm/drm_gem.h>
@@ -26,6 +27,9 @@ struct ttm_resource;
 struct ttm_tt;
 struct vnpu_device;
 
+/* vnpu_bo.region of a BO without memory. */
+#define VNPU_REGION_NONE	U32_MAX
+
 /**
  * struct vnpu_bo - A buffer object
  */
@@ -39,11 +43,17 @@ struct vnpu_bo {
 	/** @flags: Mask of DRM_VNPU_BO_*; constant. */
 	u32 flags;
 
-	/** @uncleared: Content does not matter to anyone; constant. */
+	/** @contiguous: One piece of VRAM; constant. */
+	bool contiguous;
+
+	/** @uncleared: No need to clear it: users cannot reach it; constant. */
 	bool uncleared;
 
-	/** @region: Memory type it is in (TTM_PL_*), for statistics; written
-	 * under the reservation, read without.
+	/** @lost: The content is gone, uses fail with EIO; under the reservation. */
+	bool lost;
+
+	/** @region: Memory type it is in (TTM_PL_*) or VNPU_REGION_NONE, for
+	 * statistics; written under the reservation, read without.
 	 */
 	u32 region;
 
@@ -53,11 +63,14 @@ struct vnpu_bo {
 	 */
 	struct drm_gem_object *resv_obj;
 
-	/** @content: Fence of the job that last wrote the content for the kernel
-	 * (clear or move), NULL if a CPU did; under the reservation. An error in
-	 * it means that the content is lost.
+	/** @content: Fence of the job that last cleared or moved the content, or
+	 * NULL; under the reservation. An error in it means that the content is
+	 * lost.
 	 */
 	struct dma_fence *content;
+
+	/** @import_link: In vnpu_tt_mgr.imports, for an imported BO. */
+	struct list_head import_link;
 };
 
 /**
@@ -146,10 +159,14 @@ struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 /* May take the reservation: not from a signalling path. */
 void vnpu_bo_free_kernel(struct vnpu_bo *bo);
 
+/* For the TTM side. Reservation held but for the first. */
 bool vnpu_ttm_bo_is_vnpu(const struct ttm_buffer_object *tbo);
-int vnpu_bo_pin_system(struct vnpu_bo *bo);
-void vnpu_bo_unpin(struct vnpu_bo *bo);
 void vnpu_bo_moved(struct vnpu_bo *bo);
+/* Consumes the reference of @fence. */
+void vnpu_bo_set_content(struct vnpu_bo *bo, struct dma_fence *fence);
+/* Waits until bo->lost is final. */
+int vnpu_bo_settle(struct vnpu_bo *bo, bool interruptible);
+int vnpu_bo_pin_system(struct vnpu_bo *bo);
 
 int vnpu_ioctl_bo_create(struct drm_device *drm, void *data,
 			 struct drm_file *file);
@@ -168,10 +185,44 @@ vnpu_prime_import_sg_table(struct drm_device *drm,
 			   struct sg_table *sgt);
 struct dma_buf *vnpu_prime_export(struct drm_gem_object *obj, int flags);
 
-struct vnpu_bo *vnpu_bo_alloc(struct vnpu_device *vdev, u64 size);
-int vnpu_bo_init(struct vnpu_bo *bo, struct vnpu_device *vdev,
-		 enum ttm_bo_type type, struct dma_resv *resv,
-		 struct sg_table *sgt);
+/* On unplug: gives the DMA addresses of imported dma-bufs back. */
+void vnpu_prime_unplug(struct vnpu_device *vdev);
+
+/**
+ * struct vnpu_bo_args - What to create
+ */
+struct vnpu_bo_args {
+	/** @type: Device, kernel, or sg for an imported BO. */
+	enum ttm_bo_type type;
+
+	/** @size: Bytes, a multiple of the page size. */
+	u64 size;
+
+	/** @placements: Mask of DRM_VNPU_PLACEMENT_*. */
+	u32 placements;
+
+	/** @flags: Mask of DRM_VNPU_BO_*. */
+	u32 flags;
+
+	/** @contiguous: One piece of VRAM. */
+	bool contiguous;
+
+	/** @uncleared: Do not clear. */
+	bool uncleared;
+
+	/** @resv_obj: Whose reservation to share, or NULL. A reference is taken. */
+	struct drm_gem_object *resv_obj;
+
+	/** @resv: Reservation of the dma-buf of an imported BO, else NULL. */
+	struct dma_resv *resv;
+
+	/** @sgt: DMA addresses of an imported BO, else NULL. */
+	struct sg_table *sgt;
+};
+
+/* A BO without memory as yet, or an ERR_PTR; freed by vnpu_bo_put(). */
+struct vnpu_bo *vnpu_bo_create(struct vnpu_device *vdev,
+			       const struct vnpu_bo_args *args);
 
 /* Argument checks, apart for their unit tests. */
 struct drm_vnpu_bo_create;

@@ -6,6 +6,7 @@
 #ifndef __VNPU_MIGRATE_H__
 #define __VNPU_MIGRATE_H__
 
+#include <linux/err.h>
 #include <linux/mutex.h>
 
 #include <drm/gpu_scheduler.h>
@@ -25,18 +26,25 @@ struct vnpu_migrate {
 	 */
 	struct mutex lock;
 
-	/** @entity: Where jobs are queued. */
+	/** @entity: Where jobs are queued; under @lock. */
 	struct drm_sched_entity entity;
+
+	/** @ready: Jobs can be queued; under @lock. */
+	bool ready;
 };
 
-/* After the paging ring exists; managed by drmm. */
+/* After the paging ring was made; managed by drmm. */
 int vnpu_migrate_init(struct vnpu_device *vdev);
-/* Before the paging ring goes: no job can be queued from here on. */
-void vnpu_migrate_fini(struct vnpu_device *vdev);
+/*
+ * On unplug, when the rings have failed: nothing can be queued any more; waits
+ * for the jobs, because their command buffers go with the PCI device.
+ */
+void vnpu_migrate_unplug(struct vnpu_device *vdev);
 
 /*
- * Reservation held. Both return a fence that the caller owns, or an error. The
- * jobs wait for the fences of the BO's reservation.
+ * Reservation held. Both return a fence that the caller owns or an error. The
+ * job that clears waits for the KERNEL fences of the reservation, the one that
+ * copies for all.
  */
 struct dma_fence *vnpu_migrate_clear(struct vnpu_bo *bo,
 				     struct ttm_resource *dst);
@@ -44,7 +52,16 @@ struct dma_fence *vnpu_migrate_copy(struct vnpu_bo *bo,
 				    struct ttm_resource *src,
 				    struct ttm_resource *dst);
 
-/* The same by CPU; the caller has waited for the fences of the reservation. */
+/* Whether the ring is the trouble. */
+static inline bool vnpu_migrate_use_cpu(const struct dma_fence *err)
+{
+	return PTR_ERR(err) == -ENODEV;
+}
+
+/*
+ * The same by CPU; the caller has waited for the fences of the reservation.
+ * -EIO: the CPU cannot reach the memory.
+ */
 int vnpu_migrate_clear_cpu(struct vnpu_bo *bo, struct ttm_resource *dst);
 int vnpu_migrate_copy_cpu(struct vnpu_bo *bo, struct ttm_resource *src,
 			  struct ttm_resource *dst);

@@ -59,11 +59,12 @@ struct vnpu_pt_page {
 	struct vnpu_pt_chunk *chunk;
 };
 
+/* Managed by drmm. */
 int vnpu_ptpool_init(struct vnpu_device *vdev);
-void vnpu_ptpool_fini(struct vnpu_device *vdev);
 
 /*
- * A zeroed page or an ERR_PTR: -ENOSPC (no visible VRAM), -ENOMEM, -ENODEV.
+ * A zeroed page or an ERR_PTR: -ENOSPC (no visible VRAM), -ENOMEM, -ENODEV,
+ * -ERESTARTSYS.
  * May sleep, evict and wait; a reservation may be held.
  */
 struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev);

@@ -3,7 +3,6 @@
  * System memory of buffer objects.
  */
 
-#include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -41,7 +40,7 @@ static int vnpu_tt_mgr_alloc(struct ttm_resource_manager *man,
 {
 	struct ttm_resource *new;
 
-	new = kzalloc(sizeof(*new), GFP_KERNEL);
+	new = kzalloc_obj(*new);
 	if (!new)
 		return -ENOMEM;
 
@@ -88,6 +87,7 @@ int vnpu_tt_mgr_init(struct vnpu_tt_mgr *mgr, struct ttm_device *bdev)
 {
 	mutex_init(&mgr->lock);
 	INIT_LIST_HEAD(&mgr->mapped);
+	INIT_LIST_HEAD(&mgr->imports);
 
 	mgr->base.use_tt = true;
 	mgr->base.func = &vnpu_tt_mgr_func;
@@ -176,7 +176,7 @@ struct ttm_tt *vnpu_tt_create(struct ttm_buffer_object *tbo, u32 page_flags)
 	struct vnpu_tt *vtt;
 	int ret;
 
-	vtt = kzalloc(sizeof(*vtt), GFP_KERNEL);
+	vtt = kzalloc_obj(*vtt);
 	if (!vtt)
 		return NULL;
 
@@ -184,14 +184,12 @@ struct ttm_tt *vnpu_tt_create(struct ttm_buffer_object *tbo, u32 page_flags)
 	vtt->dev = vdev->drm.dev;
 	INIT_LIST_HEAD(&vtt->link);
 
-	if (tbo->type == ttm_bo_type_sg) {
-		vtt->attach = tbo->base.import_attach;
+	if (tbo->type == ttm_bo_type_sg)
 		ret = ttm_sg_tt_init(&vtt->base, tbo, page_flags, ttm_cached);
-	} else {
+	else
 		ret = ttm_tt_init(&vtt->base, tbo,
 				  page_flags | TTM_TT_FLAG_ZERO_ALLOC,
 				  ttm_cached, 0);
-	}
 	if (ret) {
 		kfree(vtt);
 		return NULL;

@@ -14,7 +14,6 @@
 #include <drm/ttm/ttm_resource.h>
 #include <drm/ttm/ttm_tt.h>
 
-struct dma_buf_attachment;
 struct ttm_buffer_object;
 struct ttm_device;
 struct ttm_operation_ctx;
@@ -26,11 +25,16 @@ struct vnpu_tt_mgr {
 	/** @base: What TTM sees; its size is in bytes. */
 	struct ttm_resource_manager base;
 
-	/** @lock: Protects @mapped and @gone. Taken inside reservations. */
+	/** @lock: Protects @mapped, @imports and @gone. Taken inside
+	 * reservations.
+	 */
 	struct mutex lock;
 
 	/** @mapped: List of struct vnpu_tt that have DMA addresses. */
 	struct list_head mapped;
+
+	/** @imports: List of struct vnpu_bo that belong to other drivers. */
+	struct list_head imports;
 
 	/** @gone: The device is gone and nothing may be mapped for it. */
 	bool gone;
@@ -48,11 +52,6 @@ struct vnpu_tt {
 
 	/** @dev: The device they are mapped for; constant. */
 	struct device *dev;
-
-	/** @attach: Attachment to the dma-buf that they belong to, or NULL;
-	 * constant.
-	 */
-	struct dma_buf_attachment *attach;
 
 	/** @sgt: Pages and DMA addresses; as @mapped. */
 	struct sg_table sgt;

@@ -169,7 +169,7 @@ static int vnpu_vram_mgr_alloc(struct ttm_resource_manager *man,
 	if (ret)
 		return ret;
 
-	vres = kzalloc(sizeof(*vres), GFP_KERNEL);
+	vres = kzalloc_obj(*vres);
 	if (!vres)
 		return -ENOMEM;
 

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Jobs of the paging ring: clearing and moving buffer objects.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/highmem.h>
+#include <linux/io.h>
+#include <linux/iosys-map.h>
+#include <linux/minmax.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_managed.h>
+#include <drm/ttm/ttm_bo.h>
+#include <drm/ttm/ttm_tt.h>
+
+#include "vnpu_bo.h"
+#include "vnpu_device.h"
+#include "vnpu_hw.h"
+#include "vnpu_job.h"
+#include "vnpu_migrate.h"
+#include "vnpu_ring.h"
+#include "vnpu_vram.h"
+
+/**
+ * DOC: Paging jobs
+ *
+ * The paging ring runs in the physical context, where an address names VRAM or
+ * is a DMA address, so its jobs need no page tables. A job is some command
+ * buffers in coherent memory with a COPY or FILL packet for each contiguous
+ * segment. They are allocated and written when the job is made; its run_job
+ * only names them.
+ *
+ * Packets are kept short, so that the watchdog of the ring sees progress and a
+ * reset does not wait long. When a move is too scattered for one job the thread
+ * waits for all but the last: an error in any of them is then seen.
+ */
+
+#define VNPU_MIGRATE_PACKET_BYTES	SZ_8M
+#define VNPU_MIGRATE_MAX_CMDS		16u
+
+static_assert(VNPU_MIGRATE_PACKET_BYTES <= VNPU_COPY_MAX_BYTES);
+static_assert(VNPU_MIGRATE_MAX_CMDS <= VNPU_JOB_MAX_ENTRIES);
+
+/* A command buffer. */
+struct vnpu_migrate_cmd {
+	void *cpu;
+	dma_addr_t dma;
+	u32 size;
+	u32 used;
+};
+
+struct vnpu_migrate_job {
+	struct vnpu_job base;
+	struct device *dev;
+	u32 num_cmds;
+	struct vnpu_migrate_cmd cmds[VNPU_MIGRATE_MAX_CMDS];
+};
+
+#define to_vnpu_migrate_job(job) \
+	container_of(job, struct vnpu_migrate_job, base)
+
+/* What is left to do of a clear (no @src) or a copy. */
+struct vnpu_migrate_op {
+	struct vnpu_bo *bo;
+	bool copy;
+	struct vnpu_res_cursor src;
+	struct vnpu_res_cursor dst;
+};
+
+static u32 vnpu_migrate_packet_size(const struct vnpu_migrate_op *op)
+{
+	return op->copy ? sizeof(struct vnpu_pkt_copy) :
+			  sizeof(struct vnpu_pkt_fill);
+}
+
+static u64 vnpu_migrate_segment(const struct vnpu_migrate_op *op)
+{
+	u64 n = min_t(u64, op->dst.size, VNPU_MIGRATE_PACKET_BYTES);
+
+	return op->copy ? min(n, op->src.size) : n;
+}
+
+static void vnpu_migrate_advance(struct vnpu_migrate_op *op, u64 n)
+{
+	vnpu_res_next(&op->dst, n);
+	if (op->copy)
+		vnpu_res_next(&op->src, n);
+}
+
+/* Packets that the rest of @op takes, counted up to @max. */
+static u32 vnpu_migrate_count(const struct vnpu_migrate_op *op, u32 max)
+{
+	struct vnpu_migrate_op rest = *op;
+	u32 packets = 0;
+
+	while (packets < max && rest.dst.size) {
+		vnpu_migrate_advance(&rest, vnpu_migrate_segment(&rest));
+		packets++;
+	}
+	return packets;
+}
+
+static __le32 vnpu_migrate_hdr(u32 opcode, size_t bytes)
+{
+	return cpu_to_le32(opcode << VNPU_PKT_HDR_OPCODE_SHIFT |
+			   (u32)(bytes / sizeof(u32)) << VNPU_PKT_HDR_DWORDS_SHIFT);
+}
+
+static __le64 vnpu_migrate_addr(const struct vnpu_res_cursor *cur)
+{
+	return cpu_to_le64(cur->addr |
+			   (cur->vram ? BIT_ULL(VNPU_PHYS_VRAM_BIT) : 0));
+}
+
+static void vnpu_migrate_write_packet(const struct vnpu_migrate_op *op, u64 n,
+				      void *to)
+{
+	if (op->copy) {
+		*(struct vnpu_pkt_copy *)to = (struct vnpu_pkt_copy) {
+			.hdr = vnpu_migrate_hdr(VNPU_OP_COPY,
+						sizeof(struct vnpu_pkt_copy)),
+			.src = vnpu_migrate_addr(&op->src),
+			.dst = vnpu_migrate_addr(&op->dst),
+			.size = cpu_to_le64(n),
+		};
+	} else {
+		*(struct vnpu_pkt_fill *)to = (struct vnpu_pkt_fill) {
+			.hdr = vnpu_migrate_hdr(VNPU_OP_FILL,
+						sizeof(struct vnpu_pkt_fill)),
+			.dst = vnpu_migrate_addr(&op->dst),
+			.size = cpu_to_le64(n),
+		};
+	}
+}
+
+/* Fills @cmd with packets as far as it goes. */
+static void vnpu_migrate_write_cmd(struct vnpu_migrate_op *op,
+				   struct vnpu_migrate_cmd *cmd)
+{
+	u32 bytes = vnpu_migrate_packet_size(op);
+
+	while (op->dst.size && cmd->used + bytes <= cmd->size) {
+		u64 n = vnpu_migrate_segment(op);
+
+		vnpu_migrate_write_packet(op, n, cmd->cpu + cmd->used);
+		cmd->used += bytes;
+		vnpu_migrate_advance(op, n);
+	}
+}
+
+static void vnpu_migrate_emit(struct vnpu_job *base, struct vnpu_ring *ring)
+{
+	struct vnpu_migrate_job *job = to_vnpu_migrate_job(base);
+	u32 i;
+
+	for (i = 0; i < job->num_cmds; i++)
+		vnpu_ring_emit_indirect(ring, job->cmds[i].dma,
+					job->cmds[i].used);
+}
+
+static void vnpu_migrate_free_cmds(struct vnpu_migrate_job *job)
+{
+	while (job->num_cmds) {
+		struct vnpu_migrate_cmd *cmd = &job->cmds[--job->num_cmds];
+
+		dma_free_coherent(job->dev, cmd->size, cmd->cpu, cmd->dma);
+	}
+}
+
+static void vnpu_migrate_free(struct vnpu_job *base)
+{
+	struct vnpu_migrate_job *job = to_vnpu_migrate_job(base);
+
+	vnpu_migrate_free_cmds(job);
+	kfree(job);
+}
+
+static const struct vnpu_job_ops vnpu_migrate_job_ops = {
+	.emit = vnpu_migrate_emit,
+	.free = vnpu_migrate_free,
+};
+
+/* Command buffers for as much of @op as one job takes, with their packets. */
+static int vnpu_migrate_write_job(struct vnpu_migrate_op *op,
+				  struct vnpu_migrate_job *job)
+{
+	u32 bytes = vnpu_migrate_packet_size(op);
+	u32 per_cmd = VNPU_CMD_MAX_BYTES / bytes;
+	u32 packets = vnpu_migrate_count(op, per_cmd * VNPU_MIGRATE_MAX_CMDS);
+
+	while (packets) {
+		struct vnpu_migrate_cmd *cmd = &job->cmds[job->num_cmds];
+		u32 n = min(packets, per_cmd);
+
+		cmd->size = n * bytes;
+		cmd->used = 0;
+		cmd->cpu = dma_alloc_coherent(job->dev, cmd->size, &cmd->dma,
+					      GFP_KERNEL);
+		if (!cmd->cpu)
+			return -ENOMEM;
+
+		job->num_cmds++;
+		vnpu_migrate_write_cmd(op, cmd);
+		packets -= n;
+	}
+	return 0;
+}
+
+static struct vnpu_migrate_job *
+vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op)
+{
+	struct vnpu_migrate_job *job;
+	int ret;
+
+	job = kzalloc_obj(*job);
+	if (!job)
+		return ERR_PTR(-ENOMEM);
+
+	job->dev = vdev->drm.dev;
+	ret = vnpu_migrate_write_job(op, job);
+	if (ret)
+		goto err_free;
+
+	ret = vnpu_job_init(&job->base, &vnpu_migrate_job_ops, vdev->paging_ring,
+			    &vdev->migrate.entity, job->num_cmds, NULL, 0);
+	if (ret)
+		goto err_free;
+
+	return job;
+
+err_free:
+	vnpu_migrate_free_cmds(job);
+	kfree(job);
+	return ERR_PTR(ret);
+}
+
+/* Arms and pushes; consumes the job in any case. */
+static struct dma_fence *vnpu_migrate_queue(struct vnpu_device *vdev,
+					    struct vnpu_migrate_job *job)
+{
+	struct vnpu_migrate *migrate = &vdev->migrate;
+	struct dma_fence *fence;
+
+	mutex_lock(&migrate->lock);
+	if (!migrate->ready) {
+		mutex_unlock(&migrate->lock);
+		vnpu_job_abandon(&job->base);
+		return ERR_PTR(-ENODEV);
+	}
+	fence = dma_fence_get(vnpu_job_arm(&job->base));
+	vnpu_job_push(&job->base);
+	mutex_unlock(&migrate->lock);
+
+	return fence;
+}
+
+/* One job: as much of @op as fits. */
+static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op)
+{
+	struct vnpu_device *vdev = to_vnpu_device(op->bo->ttm.base.dev);
+	struct dma_resv *resv = op->bo->ttm.base.resv;
+	struct vnpu_migrate_job *job;
+	int idx, ret;
+
+	if (READ_ONCE(vdev->paging_ring->error))
+		return ERR_PTR(-ENODEV);
+
+	/* Coherent memory comes from the PCI device. */
+	if (!drm_dev_enter(&vdev->drm, &idx))
+		return ERR_PTR(-ENODEV);
+	job = vnpu_migrate_job_create(vdev, op);
+	drm_dev_exit(idx);
+	if (IS_ERR(job))
+		return ERR_CAST(job);
+
+	/* Who has no content yet has no users, though others share its resv. */
+	ret = drm_sched_job_add_resv_dependencies(&job->base.base, resv,
+						  op->copy ?
+						  DMA_RESV_USAGE_BOOKKEEP :
+						  DMA_RESV_USAGE_KERNEL);
+	if (ret) {
+		vnpu_job_abandon(&job->base);
+		return ERR_PTR(ret);
+	}
+
+	return vnpu_migrate_queue(vdev, job);
+}
+
+static struct dma_fence *vnpu_migrate_run(struct vnpu_migrate_op *op)
+{
+	struct dma_fence *fence;
+	int ret;
+
+	for (;;) {
+		fence = vnpu_migrate_step(op);
+		if (IS_ERR(fence) || !op->dst.size)
+			return fence;
+
+		dma_fence_wait(fence, false);
+		ret = dma_fence_get_status(fence);
+		dma_fence_put(fence);
+		if (ret < 0)
+			return ERR_PTR(-ENODEV);
+	}
+}
+
+static int vnpu_migrate_op_init(struct vnpu_migrate_op *op, struct vnpu_bo *bo,
+				struct ttm_resource *src,
+				struct ttm_resource *dst)
+{
+	u64 size = vnpu_bo_size(bo);
+
+	*op = (struct vnpu_migrate_op) { .bo = bo, .copy = src };
+	vnpu_res_first_in(bo, dst, 0, size, &op->dst);
+	if (src)
+		vnpu_res_first_in(bo, src, 0, size, &op->src);
+
+	/* Pages are not mapped for a device that is gone. */
+	if (!op->dst.size || (src && !op->src.size))
+		return -ENODEV;
+
+	return 0;
+}
+
+struct dma_fence *vnpu_migrate_clear(struct vnpu_bo *bo,
+				     struct ttm_resource *dst)
+{
+	struct vnpu_migrate_op op;
+	int ret;
+
+	ret = vnpu_migrate_op_init(&op, bo, NULL, dst);
+	return ret ? ERR_PTR(ret) : vnpu_migrate_run(&op);
+}
+
+struct dma_fence *vnpu_migrate_copy(struct vnpu_bo *bo,
+				    struct ttm_resource *src,
+				    struct ttm_resource *dst)
+{
+	struct vnpu_migrate_op op;
+	int ret;
+
+	ret = vnpu_migrate_op_init(&op, bo, src, dst);
+	return ret ? ERR_PTR(ret) : vnpu_migrate_run(&op);
+}
+
+int vnpu_migrate_clear_cpu(struct vnpu_bo *bo, struct ttm_resource *dst)
+{
+	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
+	struct vnpu_res_cursor cur;
+	int idx;
+
+	if (!vnpu_vram_res_visible(dst))
+		return -EIO;
+	if (!drm_dev_enter(&vdev->drm, &idx))
+		return -ENODEV;
+
+	vnpu_res_first_in(bo, dst, 0, vnpu_bo_size(bo), &cur);
+	while (cur.size) {
+		memset_io(vdev->aperture + cur.addr, 0, cur.size);
+		vnpu_res_next(&cur, cur.size);
+	}
+	drm_dev_exit(idx);
+	return 0;
+}
+
+/* A page of @res, mapped: VRAM or system memory. */
+static void vnpu_migrate_map_page(struct vnpu_bo *bo, struct ttm_resource *res,
+				  unsigned long page, struct iosys_map *map)
+{
+	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
+
+	if (res->mem_type == TTM_PL_VRAM) {
+		u64 offset = vnpu_vram_res_offset(&vdev->vram, res,
+						  (u64)page << PAGE_SHIFT);
+
+		iosys_map_set_vaddr_iomem(map, vdev->aperture + offset);
+	} else {
+		iosys_map_set_vaddr(map, kmap_local_page(bo->ttm.ttm->pages[page]));
+	}
+}
+
+static void vnpu_migrate_unmap_page(struct iosys_map *map)
+{
+	if (!map->is_iomem)
+		kunmap_local(map->vaddr);
+}
+
+static void vnpu_migrate_copy_page(struct vnpu_bo *bo,
+				   struct ttm_resource *src,
+				   struct ttm_resource *dst,
+				   unsigned long page, void *bounce)
+{
+	struct iosys_map map;
+
+	vnpu_migrate_map_page(bo, src, page, &map);
+	iosys_map_memcpy_from(bounce, &map, 0, PAGE_SIZE);
+	vnpu_migrate_unmap_page(&map);
+
+	vnpu_migrate_map_page(bo, dst, page, &map);
+	iosys_map_memcpy_to(&map, 0, bounce, PAGE_SIZE);
+	vnpu_migrate_unmap_page(&map);
+}
+
+static bool vnpu_migrate_cpu_reaches(const struct ttm_resource *res)
+{
+	return res->mem_type != TTM_PL_VRAM || vnpu_vram_res_visible(res);
+}
+
+int vnpu_migrate_copy_cpu(struct vnpu_bo *bo, struct ttm_resource *src,
+			  struct ttm_resource *dst)
+{
+	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
+	unsigned long page, pages = vnpu_bo_size(bo) >> PAGE_SHIFT;
+	void *bounce;
+	int idx, ret = 0;
+
+	if (!vnpu_migrate_cpu_reaches(src) || !vnpu_migrate_cpu_reaches(dst))
+		return -EIO;
+
+	bounce = (void *)__get_free_page(GFP_KERNEL);
+	if (!bounce)
+		return -ENOMEM;
+
+	if (drm_dev_enter(&vdev->drm, &idx)) {
+		for (page = 0; page < pages; page++)
+			vnpu_migrate_copy_page(bo, src, dst, page, bounce);
+		drm_dev_exit(idx);
+	} else {
+		ret = -ENODEV;
+	}
+
+	free_page((unsigned long)bounce);
+	return ret;
+}
+
+static void vnpu_migrate_fini(struct drm_device *drm, void *data)
+{
+	struct vnpu_migrate *migrate = data;
+
+	drm_sched_entity_destroy(&migrate->entity);
+	mutex_destroy(&migrate->lock);
+}
+
+int vnpu_migrate_init(struct vnpu_device *vdev)
+{
+	struct vnpu_migrate *migrate = &vdev->migrate;
+	int ret;
+
+	ret = vnpu_ring_entity_init(vdev->paging_ring, &migrate->entity);
+	if (ret)
+		return ret;
+
+	mutex_init(&migrate->lock);
+	migrate->ready = true;
+	return drmm_add_action_or_reset(&vdev->drm, vnpu_migrate_fini, migrate);
+}
+
+void vnpu_migrate_unplug(struct vnpu_device *vdev)
+{
+	struct vnpu_ring *ring = vdev->paging_ring;
+
+	mutex_lock(&vdev->migrate.lock);
+	vdev->migrate.ready = false;
+	mutex_unlock(&vdev->migrate.lock);
+
+	wait_event(ring->idle, vnpu_ring_has_no_job(ring));
+}

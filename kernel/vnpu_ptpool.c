@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page-table pages: 4 KiB pieces of pinned, CPU-visible VRAM.
+ */
+
+#include <linux/bitops.h>
+#include <linux/io.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_managed.h>
+#include <drm/drm_print.h>
+
+#include "vnpu_bo.h"
+#include "vnpu_device.h"
+#include "vnpu_hw.h"
+#include "vnpu_ptpool.h"
+
+/**
+ * DOC: Page-table pool
+ *
+ * Page tables are written by the CPU through the aperture while jobs that run
+ * wait for it, so they have to be where the CPU sees them and may not move. A
+ * chunk is a pinned buffer of 64 pages. An empty chunk is given back, but for
+ * one that is kept for the next client.
+ *
+ * Pages come back from the scheduler's work, on which eviction may wait, and
+ * giving back a chunk takes its reservation. So that is done by a work item.
+ */
+
+#define VNPU_PT_BYTES		BIT(VNPU_PAGE_SHIFT)
+#define VNPU_CHUNK_PAGES	64u
+#define VNPU_CHUNK_BYTES	(VNPU_CHUNK_PAGES * VNPU_PT_BYTES)
+
+/**
+ * struct vnpu_pt_chunk - Some pages
+ */
+struct vnpu_pt_chunk {
+	/** @link: In vnpu_ptpool.chunks. */
+	struct list_head link;
+
+	/** @bo: The memory; constant. */
+	struct vnpu_bo *bo;
+
+	/** @offset: VRAM offset; constant. */
+	u64 offset;
+
+	/** @used: A bit for each page in use; under vnpu_ptpool.lock. */
+	u64 used;
+};
+
+static struct vnpu_pt_chunk *vnpu_ptpool_find_free(struct vnpu_ptpool *pool)
+{
+	struct vnpu_pt_chunk *chunk;
+
+	lockdep_assert_held(&pool->lock);
+
+	list_for_each_entry(chunk, &pool->chunks, link)
+		if (chunk->used != U64_MAX)
+			return chunk;
+
+	return NULL;
+}
+
+/* Takes a page of a chunk that has one, or returns false. */
+static bool vnpu_ptpool_take(struct vnpu_ptpool *pool,
+			     struct vnpu_pt_page *page)
+{
+	struct vnpu_pt_chunk *chunk;
+	unsigned int i;
+
+	spin_lock(&pool->lock);
+	chunk = vnpu_ptpool_find_free(pool);
+	if (chunk) {
+		i = __ffs64(~chunk->used);
+		chunk->used |= BIT_ULL(i);
+		pool->used++;
+		page->chunk = chunk;
+		page->offset = chunk->offset + (u64)i * VNPU_PT_BYTES;
+	}
+	spin_unlock(&pool->lock);
+
+	return chunk;
+}
+
+/* Adds a chunk and takes its first page. */
+static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
+{
+	struct vnpu_ptpool *pool = &vdev->ptpool;
+	struct vnpu_pt_chunk *chunk;
+
+	chunk = kzalloc_obj(*chunk);
+	if (!chunk)
+		return -ENOMEM;
+
+	chunk->bo = vnpu_bo_create_kernel(vdev, VNPU_CHUNK_BYTES,
+					  &chunk->offset);
+	if (IS_ERR(chunk->bo)) {
+		int ret = PTR_ERR(chunk->bo);
+
+		kfree(chunk);
+		return ret;
+	}
+
+	chunk->used = BIT_ULL(0);
+	page->chunk = chunk;
+	page->offset = chunk->offset;
+
+	spin_lock(&pool->lock);
+	list_add(&chunk->link, &pool->chunks);
+	pool->used++;
+	spin_unlock(&pool->lock);
+	return 0;
+}
+
+static int vnpu_ptpool_get(struct vnpu_device *vdev, struct vnpu_pt_page *page)
+{
+	struct vnpu_ptpool *pool = &vdev->ptpool;
+	int ret;
+
+	if (vnpu_ptpool_take(pool, page))
+		return 0;
+
+	/* Who waited here may find a page of the chunk that the other added. */
+	ret = mutex_lock_interruptible(&pool->grow_lock);
+	if (ret)
+		return -ERESTARTSYS;
+	if (!vnpu_ptpool_take(pool, page))
+		ret = vnpu_ptpool_grow(vdev, page);
+	mutex_unlock(&pool->grow_lock);
+
+	return ret;
+}
+
+struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev)
+{
+	struct vnpu_pt_page *page;
+	int idx, ret;
+
+	page = kzalloc_obj(*page);
+	if (!page)
+		return ERR_PTR(-ENOMEM);
+	INIT_LIST_HEAD(&page->link);
+
+	if (!drm_dev_enter(&vdev->drm, &idx)) {
+		ret = -ENODEV;
+		goto err_free;
+	}
+
+	ret = vnpu_ptpool_get(vdev, page);
+	if (!ret) {
+		page->cpu = vdev->aperture + page->offset;
+		memset_io(page->cpu, 0, VNPU_PT_BYTES);
+	}
+	drm_dev_exit(idx);
+	if (ret)
+		goto err_free;
+
+	return page;
+
+err_free:
+	kfree(page);
+	return ERR_PTR(ret);
+}
+
+void vnpu_ptpool_free(struct vnpu_device *vdev, struct vnpu_pt_page *page)
+{
+	struct vnpu_ptpool *pool = &vdev->ptpool;
+	struct vnpu_pt_chunk *chunk = page->chunk;
+	bool empty;
+
+	spin_lock(&pool->lock);
+	chunk->used &= ~BIT_ULL((page->offset - chunk->offset) >> VNPU_PAGE_SHIFT);
+	pool->used--;
+	empty = !chunk->used;
+	spin_unlock(&pool->lock);
+
+	kfree(page);
+	if (empty)
+		schedule_work(&pool->shrink);
+}
+
+static struct vnpu_pt_chunk *vnpu_ptpool_find_empty(struct vnpu_ptpool *pool,
+						    unsigned int keep)
+{
+	struct vnpu_pt_chunk *chunk;
+
+	lockdep_assert_held(&pool->lock);
+
+	list_for_each_entry(chunk, &pool->chunks, link)
+		if (!chunk->used && !keep--)
+			return chunk;
+
+	return NULL;
+}
+
+/* An empty chunk off the list, if there are more than @keep. */
+static struct vnpu_pt_chunk *vnpu_ptpool_pop_empty(struct vnpu_ptpool *pool,
+						   unsigned int keep)
+{
+	struct vnpu_pt_chunk *chunk;
+
+	spin_lock(&pool->lock);
+	chunk = vnpu_ptpool_find_empty(pool, keep);
+	if (chunk)
+		list_del(&chunk->link);
+	spin_unlock(&pool->lock);
+
+	return chunk;
+}
+
+static void vnpu_ptpool_trim(struct vnpu_ptpool *pool, unsigned int keep)
+{
+	struct vnpu_pt_chunk *chunk;
+
+	while ((chunk = vnpu_ptpool_pop_empty(pool, keep))) {
+		vnpu_bo_free_kernel(chunk->bo);
+		kfree(chunk);
+	}
+}
+
+static void vnpu_ptpool_shrink(struct work_struct *work)
+{
+	vnpu_ptpool_trim(container_of(work, struct vnpu_ptpool, shrink), 1);
+}
+
+static void vnpu_ptpool_fini(struct drm_device *drm, void *data)
+{
+	struct vnpu_ptpool *pool = data;
+
+	cancel_work_sync(&pool->shrink);
+	vnpu_ptpool_trim(pool, 0);
+	WARN_ON(!list_empty(&pool->chunks));
+	mutex_destroy(&pool->grow_lock);
+}
+
+int vnpu_ptpool_init(struct vnpu_device *vdev)
+{
+	struct vnpu_ptpool *pool = &vdev->ptpool;
+
+	mutex_init(&pool->grow_lock);
+	spin_lock_init(&pool->lock);
+	INIT_LIST_HEAD(&pool->chunks);
+	INIT_WORK(&pool->shrink, vnpu_ptpool_shrink);
+
+	return drmm_add_action_or_reset(&vdev->drm, vnpu_ptpool_fini, pool);
+}
+
+void vnpu_ptpool_print(struct vnpu_device *vdev, struct drm_printer *p)
+{
+	struct vnpu_ptpool *pool = &vdev->ptpool;
+	struct vnpu_pt_chunk *chunk;
+	unsigned long used, chunks = 0;
+
+	spin_lock(&pool->lock);
+	used = pool->used;
+	list_for_each_entry(chunk, &pool->chunks, link)
+		chunks++;
+	spin_unlock(&pool->lock);
+
+	drm_printf(p, "page-table pages: %lu used of %lu\n", used,
+		   chunks * VNPU_CHUNK_PAGES);
+}
