@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from vnpu.errors import SetupError, VnpuError
@@ -13,12 +14,13 @@ REPO = Path(__file__).resolve().parents[3]
 VNPU_HEADER = REPO / "kernel" / "include" / "uapi" / "drm" / "vnpu_accel.h"
 
 
+@cache
 def drm_include_dir() -> Path:
     """A directory with ``drm.h``.
 
     VNPU_DRM_INCLUDE and KDIR come first, then the system's directories, then
-    the header package that the stock lane builds modules with. Raises
-    SetupError when there is none.
+    the header package that the stock lane builds modules with, which is
+    fetched if need be. Raises SetupError when there is none.
     """
     for directory in _candidates():
         if (directory / "drm.h").is_file():
@@ -34,9 +36,9 @@ def _candidates() -> Iterator[Path]:
         yield Path(value)
     if value := os.environ.get("KDIR"):
         yield Path(value) / "include" / "uapi" / "drm"
-    yield from _stock_lane()
     yield Path("/usr/include/libdrm")
     yield Path("/usr/include/drm")
+    yield from _stock_lane()
 
 
 def _stock_lane() -> Iterator[Path]:
