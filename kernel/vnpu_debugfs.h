@@ -4,6 +4,12 @@
 
 struct vnpu_device;
 
+#ifdef CONFIG_DEBUG_FS
 void vnpu_debugfs_init(struct vnpu_device *vdev);
+#else
+static inline void vnpu_debugfs_init(struct vnpu_device *vdev)
+{
+}
+#endif
 
 #endif

@@ -9,6 +9,7 @@
 #include <linux/rwsem.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
+#include <linux/xarray.h>
 
 #include <drm/drm_device.h>
 #include <drm/ttm/ttm_device.h>
@@ -76,6 +77,9 @@ struct vnpu_device {
 	struct vnpu_tt_mgr tt;
 	struct vnpu_ptpool ptpool;
 	struct vnpu_migrate migrate;
+
+	/* The five above are there; constant after probe. */
+	bool mem_ready;
 
 	/* Moves and clears of BOs; page table updates. */
 	struct vnpu_ring *paging_ring;
@@ -169,6 +173,6 @@ static inline void vnpu_write64(struct vnpu_device *vdev, u32 reg, u64 value)
 
 int vnpu_device_init(struct vnpu_device *vdev);
 int vnpu_device_pick_engine(struct vnpu_device *vdev, u32 engine_class);
-u64 vnpu_device_timestamp(struct vnpu_device *vdev);
+void vnpu_device_timestamp(struct vnpu_device *vdev, u64 *device_ns, u64 *cpu_ns);
 
 #endif

@@ -3,6 +3,7 @@
 #define VNPU_DRV_H
 
 #include <linux/kref.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include <drm/drm_file.h>
@@ -42,6 +43,12 @@ static inline struct vnpu_file *to_vnpu_file(struct drm_file *file)
 }
 
 extern unsigned int vnpu_job_timeout_ms;
+
+/*
+ * Teardown of queues, which the scheduler's own work may not do. It belongs to
+ * the module because the last queue may hold the last reference to the device.
+ */
+extern struct workqueue_struct *vnpu_cleanup_wq;
 
 int vnpu_ioctl_dev_query(struct drm_device *drm, void *data, struct drm_file *file);
 

@@ -2,9 +2,7 @@
 #ifndef VNPU_QUEUE_H
 #define VNPU_QUEUE_H
 
-#include <linux/completion.h>
 #include <linux/kref.h>
-#include <linux/mutex.h>
 #include <linux/workqueue.h>
 
 #include <drm/gpu_scheduler.h>
@@ -30,10 +28,9 @@ struct vnpu_queue {
 	struct vnpu_device *vdev;
 	struct vnpu_vm *vm;
 	struct vnpu_ring *ring;
-	struct drm_sched_entity entity;
 
-	/* Orders arming and pushing of jobs. Nests inside reservation locks. */
-	struct mutex submit_lock;
+	/* Jobs are armed and pushed under the reservation of @vm. */
+	struct drm_sched_entity entity;
 
 	/* Constant: values of the uAPI. */
 	u32 engine_class;
@@ -48,6 +45,7 @@ struct vnpu_queue *vnpu_queue_get(struct vnpu_queue *queue);
 void vnpu_queue_put(struct vnpu_queue *queue);
 void vnpu_queue_put_deferred(struct vnpu_queue *queue);
 void vnpu_queue_file_close(struct vnpu_file *vfile);
+u32 vnpu_queue_max_priority(void);
 
 int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);
 int vnpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file);

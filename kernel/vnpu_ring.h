@@ -49,6 +49,9 @@ struct vnpu_ring_fault {
 	u64 ip;
 };
 
+/* Any hardware queue that is free and not the driver's own. */
+#define VNPU_ANY_QUEUE		U32_MAX
+
 struct vnpu_ring_args {
 	/* Static string, seen as name of scheduler and fence timeline. */
 	const char *name;
@@ -83,8 +86,9 @@ struct vnpu_ring {
 
 	/*
 	 * The entries, in coherent memory; NULL once the hardware queue is
-	 * given up. Written under vnpu_device.reset_lock held for reading, by
-	 * run_job only, which the scheduler does one at a time.
+	 * given up, which changes under vnpu_device.reset_lock held for writing
+	 * and @lock. Written under the former held for reading, by run_job
+	 * only, which the scheduler does one at a time.
 	 */
 	void *entries;
 	dma_addr_t dma;
@@ -95,7 +99,7 @@ struct vnpu_ring {
 	/* In vnpu_irq_vector.rings. */
 	struct list_head irq_link;
 
-	/* Guards all below but @jobs. Taken in hard IRQ. */
+	/* Guards what is below, where nothing else is said. Taken in hard IRQ. */
 	spinlock_t lock;
 
 	/* Fences of jobs that the hardware has, oldest first. */
@@ -111,7 +115,12 @@ struct vnpu_ring {
 	bool faulted;
 	struct vnpu_ring_fault fault;
 
-	/* Why the ring was banned: mask of DRM_VNPU_QUEUE_STATE_*. */
+	/*
+	 * The first job is to fail with @fail, if that is not zero, when the
+	 * hardware is stopped. For a client's ring @ban says why, and that it
+	 * is banned: mask of DRM_VNPU_QUEUE_STATE_*.
+	 */
+	int fail;
 	u32 ban;
 
 	/* Counts of jobs handed over by the user and finished. */
@@ -122,16 +131,20 @@ struct vnpu_ring {
 	u64 last_busy;
 	u64 busy_ns;
 
-	/* What the last timeout saw: for the watchdog in vnpu_reset.c. */
+	/*
+	 * What the last timeout saw: first job, its progress, looks at it, looks
+	 * since it moved. Recovery's own, which is one at a time.
+	 */
 	u64 watch_seqno;
 	u32 watch_progress;
 	u32 watch_periods;
+	u32 watch_stalls;
 
 	/* Recovery from a fault. Runs on vnpu_device.reset_wq. */
 	struct work_struct fault_work;
 
 	/* Jobs that exist, from init to free; teardown waits for none. */
-	atomic_t jobs;
+	u32 jobs;
 	wait_queue_head_t idle;
 };
 
@@ -145,15 +158,27 @@ void vnpu_ring_emit_indirect(struct vnpu_ring *ring, u64 addr, u32 size);
 void vnpu_ring_emit_invalidate(struct vnpu_ring *ring, u32 ctx, u64 va, u64 size);
 void vnpu_ring_emit_invalidate_ctx(struct vnpu_ring *ring, u32 ctx);
 
-/* For the job core and recovery. */
+void vnpu_ring_get_job(struct vnpu_ring *ring);
+void vnpu_ring_put_job(struct vnpu_ring *ring);
+bool vnpu_ring_has_no_job(struct vnpu_ring *ring);
+
+/* For the job core: vnpu_device.reset_lock held for reading, device there. */
 void vnpu_ring_begin(struct vnpu_ring *ring, struct vnpu_fence *fence);
 void vnpu_ring_commit(struct vnpu_ring *ring, struct vnpu_fence *fence);
+struct vnpu_fence *vnpu_fence_alloc(void);
+
+/* Any context. */
 void vnpu_ring_process(struct vnpu_ring *ring);
+void vnpu_ring_fault(struct vnpu_ring *ring, const struct vnpu_ring_fault *fault);
 void vnpu_ring_fail(struct vnpu_ring *ring, int first, int rest);
+void vnpu_ring_fail_first(struct vnpu_ring *ring, int error);
+void vnpu_ring_count_failed(struct vnpu_ring *ring);
+u64 vnpu_ring_busy_ns(struct vnpu_ring *ring);
+
+/* For recovery: vnpu_device.reset_lock held for writing, device there. */
 int vnpu_ring_hw_reset(struct vnpu_ring *ring);
+void vnpu_ring_hw_save(struct vnpu_ring *ring);
 void vnpu_ring_hw_replay(struct vnpu_ring *ring);
 void vnpu_ring_hw_fini(struct vnpu_ring *ring);
-bool vnpu_ring_is_idle(struct vnpu_ring *ring);
-struct vnpu_fence *vnpu_fence_alloc(void);
 
 #endif

@@ -32,4 +32,10 @@ int vnpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 #define DRIVER_SYNCOBJ_TIMELINE	(DRIVER_SYNCOBJ_TIMELINE | DRIVER_GEM_GPUVA)
 #endif
 
+#include <linux/module.h>
+
+/* A string, as it is by now, where it was a token once. */
+#undef MODULE_IMPORT_NS
+#define MODULE_IMPORT_NS(ns)	MODULE_INFO(import_ns, ns)
+
 #endif

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Jobs, and what the scheduler asks of the driver.
+ */
+
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+
+#include "vnpu_device.h"
+#include "vnpu_job.h"
+#include "vnpu_reset.h"
+
+static void vnpu_job_free(struct vnpu_job *job)
+{
+	struct vnpu_ring *ring = job->ring;
+
+	drm_sched_job_cleanup(&job->base);
+	kfree(job->fence);
+	/*
+	 * The ring may go as soon as nobody counts on it, so it is not looked at
+	 * after the count. A job's own reference, if it has one, is given up by
+	 * its free, which comes last.
+	 */
+	job->ops->free(job);
+	vnpu_ring_put_job(ring);
+}
+
+/* Both can fail; either way the caller keeps @job if they do. */
+int vnpu_job_init(struct vnpu_job *job, const struct vnpu_job_ops *ops,
+		  struct vnpu_ring *ring, struct drm_sched_entity *entity,
+		  u32 num_entries, void *owner, u64 client_id)
+{
+	int ret;
+
+	if (WARN_ON(num_entries > VNPU_JOB_MAX_ENTRIES))
+		return -EINVAL;
+
+	job->fence = vnpu_fence_alloc();
+	if (!job->fence)
+		return -ENOMEM;
+
+	/* One credit an entry, the fence's included. */
+	ret = drm_sched_job_init(&job->base, entity, num_entries + 1, owner, client_id);
+	if (ret) {
+		kfree(job->fence);
+		job->fence = NULL;
+		return ret;
+	}
+
+	job->ops = ops;
+	job->ring = ring;
+	job->num_entries = num_entries;
+	vnpu_ring_get_job(ring);
+	return 0;
+}
+
+/*
+ * From here on the job must be pushed. Returns the fence that is signalled when
+ * the job has finished; it is the job's reference, valid until the push.
+ */
+struct dma_fence *vnpu_job_arm(struct vnpu_job *job)
+{
+	spin_lock_irq(&job->ring->lock);
+	job->ring->submitted++;
+	spin_unlock_irq(&job->ring->lock);
+
+	drm_sched_job_arm(&job->base);
+	return &job->base.s_fence->finished;
+}
+
+void vnpu_job_push(struct vnpu_job *job)
+{
+	drm_sched_entity_push_job(&job->base);
+}
+
+/* The job was initialized but not armed: it will not run. */
+void vnpu_job_abandon(struct vnpu_job *job)
+{
+	vnpu_job_free(job);
+}
+
+/* Hand the job to the hardware, unless there is none for it any more. */
+static int vnpu_job_start(struct vnpu_job *job)
+{
+	struct vnpu_ring *ring = job->ring;
+	int idx;
+
+	lockdep_assert_held_read(&ring->vdev->reset_lock);
+
+	if (ring->error)
+		return ring->error;
+	if (!drm_dev_enter(&ring->vdev->drm, &idx))
+		return -ENODEV;
+
+	vnpu_ring_begin(ring, job->fence);
+	job->ops->emit(job, ring);
+	WARN_ON_ONCE(ring->tail - job->fence->start > job->num_entries);
+	vnpu_ring_commit(ring, job->fence);
+
+	drm_dev_exit(idx);
+	return 0;
+}
+
+/*
+ * A failed dependency is no reason not to run: who depends on the result of
+ * another job looks at its fence. The fence returned carries a reference for
+ * the scheduler; the ring has its own.
+ */
+static struct dma_fence *vnpu_job_run(struct drm_sched_job *base)
+{
+	struct vnpu_job *job = to_vnpu_job(base);
+	struct vnpu_ring *ring = job->ring;
+	bool cookie = dma_fence_begin_signalling();
+	struct vnpu_fence *fence = job->fence;
+	int ret;
+
+	down_read(&ring->vdev->reset_lock);
+	ret = vnpu_job_start(job);
+	if (!ret)
+		job->fence = NULL;
+	up_read(&ring->vdev->reset_lock);
+
+	if (ret)
+		vnpu_ring_count_failed(ring);
+
+	dma_fence_end_signalling(cookie);
+	return ret ? ERR_PTR(ret) : &fence->base;
+}
+
+static enum drm_gpu_sched_stat vnpu_job_timedout(struct drm_sched_job *base)
+{
+	vnpu_reset_timeout(to_vnpu_job(base)->ring);
+
+	/* See "Recovery": a job that failed has finished, by its fence. */
+	return DRM_GPU_SCHED_STAT_NO_HANG;
+}
+
+static void vnpu_job_sched_free(struct drm_sched_job *base)
+{
+	vnpu_job_free(to_vnpu_job(base));
+}
+
+/* No cancel_job: vnpu_ring_destroy() waits until there is no job left. */
+const struct drm_sched_backend_ops vnpu_sched_ops = {
+	.run_job = vnpu_job_run,
+	.timedout_job = vnpu_job_timedout,
+	.free_job = vnpu_job_sched_free,
+};

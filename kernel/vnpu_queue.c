@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Queues of clients.
+ */
+
+#include <linux/capability.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_print.h>
+
+#include "vnpu_drv.h"
+#include "vnpu_queue.h"
+#include "vnpu_reset.h"
+#include "vnpu_ring.h"
+#include "vnpu_vm.h"
+
+/* How long the end of a file waits for the jobs that it has killed. */
+#define VNPU_CLOSE_WAIT	(2 * HZ)
+
+static void vnpu_queue_free(struct vnpu_queue *queue)
+{
+	struct vnpu_device *vdev = queue->vdev;
+
+	drm_sched_entity_destroy(&queue->entity);
+	vnpu_ring_destroy(queue->ring);
+	vnpu_vm_put(queue->vm);
+	kfree(queue);
+
+	/* May be the last one: see vnpu_cleanup_wq. */
+	drm_dev_put(&vdev->drm);
+}
+
+static void vnpu_queue_free_work(struct work_struct *work)
+{
+	vnpu_queue_free(container_of(work, struct vnpu_queue, free_work));
+}
+
+static void vnpu_queue_release(struct kref *ref)
+{
+	vnpu_queue_free(container_of(ref, struct vnpu_queue, ref));
+}
+
+static void vnpu_queue_release_deferred(struct kref *ref)
+{
+	struct vnpu_queue *queue = container_of(ref, struct vnpu_queue, ref);
+
+	queue_work(vnpu_cleanup_wq, &queue->free_work);
+}
+
+struct vnpu_queue *vnpu_queue_get(struct vnpu_queue *queue)
+{
+	kref_get(&queue->ref);
+	return queue;
+}
+
+/* From ioctls and the end of a file. */
+void vnpu_queue_put(struct vnpu_queue *queue)
+{
+	kref_put(&queue->ref, vnpu_queue_release);
+}
+
+/* From the work of a scheduler, which the teardown would wait for. */
+void vnpu_queue_put_deferred(struct vnpu_queue *queue)
+{
+	kref_put(&queue->ref, vnpu_queue_release_deferred);
+}
+
+/* A new reference, or NULL. */
+struct vnpu_queue *vnpu_queue_lookup(struct vnpu_file *vfile, u32 id)
+{
+	struct vnpu_queue *queue;
+
+	xa_lock(&vfile->queues);
+	queue = xa_load(&vfile->queues, id);
+	if (queue)
+		vnpu_queue_get(queue);
+	xa_unlock(&vfile->queues);
+
+	return queue;
+}
+
+static bool vnpu_queue_has_finished(struct vnpu_ring *ring)
+{
+	bool finished;
+
+	spin_lock_irq(&ring->lock);
+	finished = ring->completed == ring->submitted;
+	spin_unlock_irq(&ring->lock);
+
+	return finished;
+}
+
+/*
+ * The ID is gone. If all jobs have finished, wait the moment until they are
+ * freed, so that the hardware queue is free when the caller returns; else the
+ * last job does the rest.
+ */
+static void vnpu_queue_retire(struct vnpu_queue *queue)
+{
+	struct vnpu_ring *ring = queue->ring;
+
+	if (vnpu_queue_has_finished(ring))
+		wait_event(ring->idle, vnpu_ring_has_no_job(ring));
+
+	vnpu_queue_put(queue);
+}
+
+/*
+ * No one can look at the results of a client that is gone, and a process that
+ * was killed because its jobs hang wants to be rid of them. Jobs that wait for
+ * others are let go when their waits end.
+ */
+void vnpu_queue_file_close(struct vnpu_file *vfile)
+{
+	unsigned long id, deadline = jiffies + VNPU_CLOSE_WAIT;
+	struct vnpu_queue *queue;
+
+	xa_for_each(&vfile->queues, id, queue)
+		vnpu_reset_kill(queue->ring);
+
+	xa_for_each(&vfile->queues, id, queue) {
+		struct vnpu_ring *ring = queue->ring;
+		long left = deadline - jiffies;
+
+		wait_event_timeout(ring->idle, vnpu_ring_has_no_job(ring), max(left, 0L));
+		vnpu_queue_put(queue);
+	}
+
+	xa_destroy(&vfile->queues);
+}
+
+static int vnpu_queue_check_create(struct vnpu_device *vdev,
+				   const struct drm_vnpu_queue_create *args)
+{
+	if (args->flags || args->pad)
+		return -EINVAL;
+	if (args->engine_class >= VNPU_NUM_ENGINE_CLASSES ||
+	    !vdev->class_count[args->engine_class])
+		return -EINVAL;
+	if (args->priority > DRM_VNPU_QUEUE_PRIORITY_HIGH)
+		return -EINVAL;
+	if (args->priority > vnpu_queue_max_priority())
+		return -EACCES;
+
+	return 0;
+}
+
+/* The highest priority that the caller may have. */
+u32 vnpu_queue_max_priority(void)
+{
+	return capable(CAP_SYS_NICE) ? DRM_VNPU_QUEUE_PRIORITY_HIGH :
+				       DRM_VNPU_QUEUE_PRIORITY_NORMAL;
+}
+
+static int vnpu_queue_init_ring(struct vnpu_queue *queue, struct vnpu_file *vfile)
+{
+	static const u32 priorities[] = {
+		[DRM_VNPU_QUEUE_PRIORITY_LOW] = VNPU_PRIORITY_LOW,
+		[DRM_VNPU_QUEUE_PRIORITY_NORMAL] = VNPU_PRIORITY_NORMAL,
+		[DRM_VNPU_QUEUE_PRIORITY_HIGH] = VNPU_PRIORITY_HIGH,
+	};
+	struct vnpu_ring_args args = {
+		.name = queue->engine_class == DRM_VNPU_ENGINE_COPY ? "vnpu-copy" : "vnpu-tensor",
+		.id = VNPU_ANY_QUEUE,
+		.ctx = queue->vm->ctx,
+		.priority = priorities[queue->priority],
+		.stats = vfile->stats,
+		.engine_class = queue->engine_class,
+	};
+	int ret;
+
+	ret = vnpu_device_pick_engine(queue->vdev, queue->engine_class);
+	if (ret < 0)
+		return ret;
+	args.engine = ret;
+
+	queue->ring = vnpu_ring_create(queue->vdev, &args);
+	if (IS_ERR(queue->ring))
+		return PTR_ERR(queue->ring);
+
+	ret = vnpu_ring_entity_init(queue->ring, &queue->entity);
+	if (ret)
+		vnpu_ring_destroy(queue->ring);
+
+	return ret;
+}
+
+/* Takes over the reference to @vm if it succeeds. */
+static struct vnpu_queue *vnpu_queue_create(struct vnpu_file *vfile, struct vnpu_vm *vm,
+					    const struct drm_vnpu_queue_create *args)
+{
+	struct vnpu_queue *queue = kzalloc(sizeof(*queue), GFP_KERNEL);
+	int ret;
+
+	if (!queue)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&queue->ref);
+	INIT_WORK(&queue->free_work, vnpu_queue_free_work);
+	queue->vdev = vfile->vdev;
+	queue->vm = vm;
+	queue->engine_class = args->engine_class;
+	queue->priority = args->priority;
+
+	ret = vnpu_queue_init_ring(queue, vfile);
+	if (ret) {
+		kfree(queue);
+		return ERR_PTR(ret);
+	}
+
+	drm_dev_get(&queue->vdev->drm);
+	return queue;
+}
+
+int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct vnpu_file *vfile = to_vnpu_file(file);
+	struct drm_vnpu_queue_create *args = data;
+	struct vnpu_queue *queue;
+	struct vnpu_vm *vm;
+	int ret;
+
+	ret = vnpu_queue_check_create(vfile->vdev, args);
+	if (ret)
+		return ret;
+
+	vm = vnpu_vm_lookup(vfile, args->vm_id);
+	if (!vm)
+		return -ENOENT;
+
+	queue = vnpu_queue_create(vfile, vm, args);
+	if (IS_ERR(queue)) {
+		vnpu_vm_put(vm);
+		return PTR_ERR(queue);
+	}
+
+	/* Last: from here on other threads can find it. */
+	ret = xa_alloc(&vfile->queues, &args->id, queue, xa_limit_31b, GFP_KERNEL);
+	if (ret)
+		vnpu_queue_put(queue);
+
+	return ret;
+}
+
+int vnpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct vnpu_file *vfile = to_vnpu_file(file);
+	struct drm_vnpu_queue_destroy *args = data;
+	struct vnpu_queue *queue;
+
+	if (args->pad)
+		return -EINVAL;
+
+	queue = xa_erase(&vfile->queues, args->id);
+	if (!queue)
+		return -ENOENT;
+
+	vnpu_queue_retire(queue);
+	return 0;
+}
+
+int vnpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_vnpu_queue_query *args = data;
+	struct vnpu_queue *queue;
+	struct vnpu_ring *ring;
+
+	queue = vnpu_queue_lookup(to_vnpu_file(file), args->id);
+	if (!queue)
+		return -ENOENT;
+	ring = queue->ring;
+
+	spin_lock_irq(&ring->lock);
+	args->state = ring->ban;
+	args->fault_code = 0;
+	args->fault_access = 0;
+	args->fault_addr = 0;
+	args->fault_ip = 0;
+	if (ring->ban & DRM_VNPU_QUEUE_STATE_FAULT) {
+		args->fault_code = ring->fault.code;
+		args->fault_access = ring->fault.access;
+		args->fault_addr = ring->fault.addr;
+		args->fault_ip = ring->fault.ip;
+	}
+	args->jobs_submitted = ring->submitted;
+	args->jobs_completed = ring->completed;
+	args->busy_ns = ring->busy_ns;
+	spin_unlock_irq(&ring->lock);
+
+	vnpu_queue_put(queue);
+	return 0;
+}

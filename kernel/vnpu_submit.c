@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SUBMIT: from user memory to the scheduler.
+ */
+
+#include <linux/slab.h>
+
+#include <drm/drm_exec.h>
+#include <drm/drm_file.h>
+
+#include "vnpu_drv.h"
+#include "vnpu_job.h"
+#include "vnpu_queue.h"
+#include "vnpu_sync.h"
+#include "vnpu_trace.h"
+#include "vnpu_vm.h"
+
+/* A job of a client. Its reference to the queue keeps VM and ring. */
+struct vnpu_submit_job {
+	struct vnpu_job base;
+	struct vnpu_queue *queue;
+	u32 count;
+	struct drm_vnpu_cmd cmds[VNPU_MAX_CMDS];
+};
+
+/* All that one SUBMIT needs until its job is the scheduler's. */
+struct vnpu_submit {
+	struct drm_file *file;
+	struct vnpu_queue *queue;
+	struct vnpu_syncs syncs;
+
+	/* NULL once it is the scheduler's. */
+	struct vnpu_submit_job *job;
+};
+
+static struct vnpu_submit_job *to_submit_job(struct vnpu_job *job)
+{
+	return container_of(job, struct vnpu_submit_job, base);
+}
+
+static void vnpu_submit_job_emit(struct vnpu_job *base, struct vnpu_ring *ring)
+{
+	struct vnpu_submit_job *job = to_submit_job(base);
+	u32 i;
+
+	for (i = 0; i < job->count; i++)
+		vnpu_ring_emit_indirect(ring, job->cmds[i].va, job->cmds[i].size);
+}
+
+static void vnpu_submit_job_free(struct vnpu_job *base)
+{
+	struct vnpu_submit_job *job = to_submit_job(base);
+
+	vnpu_queue_put_deferred(job->queue);
+	kfree(job);
+}
+
+static const struct vnpu_job_ops vnpu_submit_job_ops = {
+	.emit = vnpu_submit_job_emit,
+	.free = vnpu_submit_job_free,
+};
+
+/*
+ * What the hardware would fault on later is refused now where it costs nothing;
+ * addresses that are not mapped are left to it.
+ */
+static int vnpu_submit_check_cmd(const struct drm_vnpu_cmd *cmd)
+{
+	u64 end;
+
+	if (cmd->pad)
+		return -EINVAL;
+	if (!IS_ALIGNED(cmd->va, 8) || !IS_ALIGNED(cmd->size, 8))
+		return -EINVAL;
+	if (!cmd->size || cmd->size > VNPU_CMD_MAX_BYTES)
+		return -EINVAL;
+	if (check_add_overflow(cmd->va, (u64)cmd->size, &end) || end > VNPU_VM_VA_END)
+		return -EINVAL;
+
+	return 0;
+}
+
+static int vnpu_submit_copy_cmds(struct vnpu_submit_job *job,
+				 const struct drm_vnpu_array *array)
+{
+	struct drm_vnpu_cmd *cmds;
+	int ret = 0;
+	u32 i;
+
+	cmds = vnpu_array_copy(array, VNPU_MAX_CMDS, sizeof(*cmds), sizeof(*cmds));
+	if (IS_ERR_OR_NULL(cmds))
+		return PTR_ERR_OR_ZERO(cmds);
+
+	for (i = 0; i < array->count && !ret; i++) {
+		ret = vnpu_submit_check_cmd(&cmds[i]);
+		job->cmds[i] = cmds[i];
+	}
+	job->count = array->count;
+
+	kvfree(cmds);
+	return ret;
+}
+
+static int vnpu_submit_init_job(struct vnpu_submit *submit, const struct drm_vnpu_submit *args)
+{
+	struct vnpu_queue *queue = submit->queue;
+	struct vnpu_submit_job *job;
+	int ret;
+
+	job = kzalloc(sizeof(*job), GFP_KERNEL);
+	if (!job)
+		return -ENOMEM;
+
+	ret = vnpu_submit_copy_cmds(job, &args->cmds);
+	if (ret)
+		goto out_free;
+
+	ret = vnpu_job_init(&job->base, &vnpu_submit_job_ops, queue->ring, &queue->entity,
+			    job->count, queue, submit->file->client_id);
+	if (ret)
+		goto out_free;
+
+	job->queue = vnpu_queue_get(queue);
+	submit->job = job;
+	return 0;
+
+out_free:
+	kfree(job);
+	return ret;
+}
+
+/* EIO: banned. ENODEV: no device any more. */
+static int vnpu_submit_check_queue(struct vnpu_queue *queue)
+{
+	struct vnpu_ring *ring = queue->ring;
+	int ret;
+
+	spin_lock_irq(&ring->lock);
+	ret = ring->ban ? -EIO : ring->error;
+	spin_unlock_irq(&ring->lock);
+
+	return ret;
+}
+
+static void vnpu_submit_fini(struct vnpu_submit *submit)
+{
+	if (submit->job)
+		vnpu_job_abandon(&submit->job->base);
+	vnpu_syncs_fini(&submit->syncs);
+	if (submit->queue)
+		vnpu_queue_put(submit->queue);
+}
+
+/* Look up, copy and allocate. vnpu_submit_fini() is due whatever it returns. */
+static int vnpu_submit_init(struct vnpu_submit *submit, struct drm_file *file,
+			    const struct drm_vnpu_submit *args)
+{
+	int ret;
+
+	*submit = (struct vnpu_submit) { .file = file };
+
+	if (args->flags)
+		return -EINVAL;
+
+	submit->queue = vnpu_queue_lookup(to_vnpu_file(file), args->queue_id);
+	if (!submit->queue)
+		return -ENOENT;
+
+	ret = vnpu_submit_check_queue(submit->queue);
+	if (ret)
+		return ret;
+
+	ret = vnpu_submit_init_job(submit, args);
+	if (ret)
+		return ret;
+
+	return vnpu_syncs_init(&submit->syncs, file, &args->syncs);
+}
+
+static int vnpu_submit_lock(struct vnpu_submit *submit, struct drm_exec *exec)
+{
+	int ret = 0;
+
+	drm_exec_until_all_locked(exec) {
+		ret = vnpu_vm_prepare_submit(submit->queue->vm, exec, 1);
+		drm_exec_retry_on_contention(exec);
+		if (ret)
+			break;
+	}
+
+	return ret;
+}
+
+/* The last that can fail: the VM's memory in its place, and what to wait for. */
+static int vnpu_submit_prepare(struct vnpu_submit *submit, struct drm_exec *exec)
+{
+	struct drm_sched_job *job = &submit->job->base.base;
+	struct vnpu_vm *vm = submit->queue->vm;
+	int ret;
+
+	ret = vnpu_vm_validate(vm, exec, 1);
+	if (ret)
+		return ret;
+
+	ret = vnpu_vm_add_job_deps(vm, exec, job);
+	if (ret)
+		return ret;
+
+	return vnpu_syncs_add_deps(&submit->syncs, job);
+}
+
+static void vnpu_submit_push(struct vnpu_submit *submit, struct drm_exec *exec)
+{
+	struct vnpu_submit_job *job = submit->job;
+	struct dma_fence *fence = vnpu_job_arm(&job->base);
+
+	trace_vnpu_submit(submit->queue->ring->id, fence->context, fence->seqno, job->count);
+	vnpu_vm_add_job_fence(submit->queue->vm, exec, fence);
+	vnpu_syncs_signal(&submit->syncs, fence);
+
+	submit->job = NULL;
+	vnpu_job_push(&job->base);
+}
+
+int vnpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct vnpu_submit submit;
+	struct drm_exec exec;
+	int ret;
+
+	ret = vnpu_submit_init(&submit, file, data);
+	if (ret)
+		goto out_fini;
+
+	drm_exec_init(&exec, DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
+	ret = vnpu_submit_lock(&submit, &exec);
+	if (!ret)
+		ret = vnpu_submit_prepare(&submit, &exec);
+	if (!ret)
+		vnpu_submit_push(&submit, &exec);
+	drm_exec_fini(&exec);
+
+out_fini:
+	vnpu_submit_fini(&submit);
+	return ret;
+}
