@@ -22,10 +22,16 @@
 #define QUEUE_LIMIT	(16u << 20)
 /* How often a port without a host is looked at; the kernel gives no event. */
 #define RECONNECT_MS	10
+#define SPARES		2
 
 static struct channel port;
 static bool port_connected = true;
 static struct remote *service;
+/*
+ * Processes forked ahead: after a snapshot is restored nothing is translated
+ * yet, and a fork is a long way through the kernel.
+ */
+static struct remote *spares[SPARES];
 static bool stopping;
 
 static void send_to_host(const struct frame *frame, const void *payload)
@@ -59,8 +65,17 @@ static void tell_exited(struct remote *remote)
 	send_to_host(&frame, &event);
 }
 
+static void forget_spare(const struct remote *remote)
+{
+	for (size_t i = 0; i < SPARES; i++) {
+		if (spares[i] == remote)
+			spares[i] = NULL;
+	}
+}
+
 static void on_exited(struct remote *remote)
 {
+	forget_spare(remote);
 	/* What it wrote before it died comes first. */
 	if (remote->detached) {
 		tell_exited(remote);
@@ -73,6 +88,7 @@ static void on_detached(struct remote *remote)
 	struct frame frame = { .target = remote->handle, .type = FRAME_DETACHED };
 
 	remote->detached = true;
+	forget_spare(remote);
 	remote_close(remote);
 	send_to_host(&frame, NULL);
 	if (remote->exited)
@@ -107,19 +123,23 @@ static void say_hello(const struct frame *request)
 		      sizeof(hello.reply) + (size_t)length);
 }
 
+static struct remote *take_spare(void)
+{
+	struct remote *remote = NULL;
+
+	for (size_t i = 0; i < SPARES && !remote; i++) {
+		remote = spares[i];
+		spares[i] = NULL;
+	}
+	return remote;
+}
+
 static void spawn(const struct message *message)
 {
-	struct spawn_request request = { 0 };
 	struct process_info info;
-	struct remote *remote;
-	int error;
+	struct remote *remote = take_spare();
+	int error = remote ? 0 : remote_spawn(&remote);
 
-	if (message->frame.length != sizeof(request)) {
-		reply_to_host(&message->frame, -EINVAL, NULL, 0);
-		return;
-	}
-	memcpy(&request, message->payload, sizeof(request));
-	error = remote_spawn(request.uid, request.gid, &remote);
 	if (error) {
 		reply_to_host(&message->frame, error, NULL, 0);
 		return;
@@ -318,8 +338,12 @@ void mux_run(void)
 	signal(SIGPIPE, SIG_IGN);
 
 	channel_init(&port, port_open(AGENT_PORT_NAME));
-	if (remote_spawn(0, 0, &service))
+	if (remote_spawn(&service))
 		abort();
+	for (size_t i = 0; i < SPARES; i++) {
+		if (remote_spawn(&spares[i]))
+			spares[i] = NULL;
+	}
 	say_hello(NULL);
 	while (!stopping)
 		serve_once(signals);

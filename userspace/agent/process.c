@@ -263,16 +263,7 @@ static void install_interrupts(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void drop_privileges(unsigned int uid, unsigned int gid)
-{
-	if (!uid && !gid)
-		return;
-	if (sys2(SYS_setgroups, 0, 0) || sys3(SYS_setresgid, gid, gid, gid) ||
-	    sys3(SYS_setresuid, uid, uid, uid))
-		leave(-1, 127);
-}
-
-void process_main(int socket, unsigned int uid, unsigned int gid)
+void process_main(int socket)
 {
 	static const char null[] = "/dev/null";
 
@@ -286,6 +277,5 @@ void process_main(int socket, unsigned int uid, unsigned int gid)
 	sys1(SYS_setsid, 0);
 	guarded_copy_init();
 	install_interrupts();
-	drop_privileges(uid, gid);
 	process_loop(socket);
 }

@@ -13,6 +13,6 @@
 void process_loop(int socket) __attribute__((noreturn));
 
 /* Makes the calling process, forked by the agent, a remote process. */
-void process_main(int socket, unsigned int uid, unsigned int gid) __attribute__((noreturn));
+void process_main(int socket) __attribute__((noreturn));
 
 #endif

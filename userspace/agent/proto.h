@@ -22,7 +22,7 @@
 enum frame_type {
 	/* To the agent */
 	FRAME_HELLO = 1,
-	FRAME_SPAWN = 2,	/* struct spawn_request -> struct process_info */
+	FRAME_SPAWN = 2,	/* -> struct process_info */
 	FRAME_SIGNAL = 3,	/* target process, struct signal_request */
 	FRAME_POWEROFF = 4,
 	/* To the agent, which passes them on with a socket for the child */
@@ -56,11 +56,6 @@ struct hello_reply {
 	uint32_t service_pid;
 	uint32_t failed;	/* number of modules that did not load */
 	/* then the kernel release, NUL, and one line for each failed module */
-};
-
-struct spawn_request {
-	uint32_t uid;
-	uint32_t gid;
 };
 
 struct process_info {

@@ -66,7 +66,7 @@ struct remote *remote_new(int *child_socket)
 	return remote;
 }
 
-int remote_spawn(uint32_t uid, uint32_t gid, struct remote **remote)
+int remote_spawn(struct remote **remote)
 {
 	int child_socket;
 	pid_t pid;
@@ -76,7 +76,7 @@ int remote_spawn(uint32_t uid, uint32_t gid, struct remote **remote)
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		process_main(child_socket, uid, gid);
+		process_main(child_socket);
 	close(child_socket);
 	if (pid < 0) {
 		int error = -errno;

@@ -29,7 +29,7 @@ struct remote *remote_find_unborn(uint32_t parent, uint32_t seq);
 /* Makes an entry and its socket; @child_socket is the process's end. NULL with errno. */
 struct remote *remote_new(int *child_socket);
 /* Forks a process of the agent's own; 0 or a negative errno. */
-int remote_spawn(uint32_t uid, uint32_t gid, struct remote **remote);
+int remote_spawn(struct remote **remote);
 /* Its process exists now; a status that came before this is found. */
 void remote_born(struct remote *remote, pid_t pid, pid_t tid);
 

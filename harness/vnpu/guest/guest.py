@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 
 from vnpu.errors import RigError
-from vnpu.guest import protocol, syscalls
+from vnpu.guest import syscalls
 from vnpu.guest.errors import GuestTimeout, ProcessGone
 from vnpu.guest.link import Link, LinkClosed, Request
 from vnpu.guest.process import AT_FDCWD, Process
@@ -20,6 +20,8 @@ from vnpu.guest.protocol import AGENT_TARGET, Frame, FrameType, Hello, ProcessIn
 DEFAULT_TIMEOUT_S = 10.0
 _READ_SIZE = 128 << 10
 _AT_SYMLINK_NOFOLLOW = 0x100
+_RNDADDENTROPY = 0x40085203
+_RNDRESEEDCRNG = 0x5207
 #: an idle remote process sleeps in recvmsg() on its socket, a descriptor from here on
 _IDLE_CALL = syscalls.X86_64["recvmsg"]
 _SOCKET_BASE = 4000
@@ -73,8 +75,11 @@ class Guest:
 
     def spawn(self, uid: int = 0, gid: int = 0) -> Process:
         """A new process with nothing open but /dev/null on 0 to 2."""
-        frame = self._ask(AGENT_TARGET, FrameType.SPAWN, protocol.pack_spawn(uid, gid))
-        return self._adopt(ProcessInfo.parse(frame.payload))
+        frame = self._ask(AGENT_TARGET, FrameType.SPAWN)
+        proc = self._adopt(ProcessInfo.parse(frame.payload))
+        if uid or gid:
+            proc.setuid(uid, gid)
+        return proc
 
     def kill_all(self) -> None:
         """Kill the processes made here and wait until their files are closed."""
@@ -87,6 +92,16 @@ class Guest:
         for proc in list(self._processes.values()):
             proc.wait()
         self._processes.clear()
+
+    def add_entropy(self, seed: bytes) -> None:
+        """Stir the kernel's random numbers. Clones of a template draw the same without this."""
+        fd = self.service.open("/dev/random", os.O_WRONLY)
+        try:
+            pool_info = struct.pack("<2i", 8 * len(seed), len(seed)) + seed
+            self.service.ioctl(fd, _RNDADDENTROPY, pool_info)
+            self.service.ioctl(fd, _RNDRESEEDCRNG, 0)
+        finally:
+            self.service.close(fd)
 
     def poweroff(self) -> None:
         """Ask the agent to shut the guest down; it does not answer any more."""

@@ -22,7 +22,6 @@ REPLY = 0x8000
 
 _FRAME = struct.Struct("<IIIIHHi")
 _HELLO = struct.Struct("<6I")
-_SPAWN = struct.Struct("<2I")
 _PROCESS = struct.Struct("<3I")
 _INT = struct.Struct("<i")
 _ARG = struct.Struct("<QII")
@@ -167,11 +166,6 @@ class ProcessInfo:
     def parse(cls, payload: bytes) -> ProcessInfo:
         """From the reply to SPAWN, FORK or THREAD."""
         return cls(*_PROCESS.unpack(payload))
-
-
-def pack_spawn(uid: int, gid: int) -> bytes:
-    """Payload of SPAWN."""
-    return _SPAWN.pack(uid, gid)
 
 
 def pack_int(value: int) -> bytes:

@@ -27,6 +27,9 @@ _KERNEL_WORDS = (
     "mitigations=off",
     "random.trust_cpu=on",
     "cryptomgr.notests",
+    # What runs often without need is translated anew after every restore. A
+    # stuck processor still shows as an RCU stall.
+    "nowatchdog",
 )
 #: until the agent turns it up, only warnings and worse: the serial line is slow to boot over
 _QUIET = "loglevel=5"
@@ -115,11 +118,6 @@ def monitor(fd: int) -> list[str]:
     return ["-chardev", f"socket,id=qmp,fd={fd}", "-mon", "chardev=qmp,mode=control"]
 
 
-def entropy() -> list[str]:
-    """Clones of a template would draw the same random numbers without this."""
-    return ["-device", "vmgenid,guid=auto"]
-
-
 def kernel(images: Images, config: VmConfig, words: Sequence[str] = ()) -> list[str]:
     """The kernel, its initramfs and its command line."""
     line = [*_KERNEL_WORDS, *words]
@@ -158,7 +156,6 @@ def guest(
         *serial_file(console),
         *agent(agent_fd),
         *monitor(qmp_fd),
-        *entropy(),
         *npu(config),
         *kernel(images, config, [_QUIET]),
         *config.extra,
@@ -175,7 +172,6 @@ def interactive(images: Images, config: VmConfig, kvm: bool = False) -> list[str
         *(memory("vram", config.vram, None, nowhere) if config.npu else []),
         *iommu(config),
         *serial_terminal(),
-        *entropy(),
         *npu(config),
         *kernel(images, config, ["vnpu.shell"]),
         *config.extra,
