@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vnpu.qtest.protocol import QtestProtocol
 MEMORY = 64 << 20
 
 
+@cache
 def qemu_command() -> list[str]:
     """QEMU and where its firmware is; builds it first if need be.
 

@@ -12,6 +12,7 @@ with QtestMachine([device()]) as machine:
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -94,12 +95,11 @@ class VnpuQtest:
 
     def enable_msix(self) -> None:
         """Point each vector at a dword of guest memory, where interrupts can be read."""
-        for vector in range(self.vectors):
-            entry = self.msix + 16 * vector
-            self.qtest.write_int(entry, self._vector_page + 4 * vector, 4)
-            self.qtest.write_int(entry + 4, 0, 4)
-            self.qtest.write_int(entry + 8, 0x100 + vector, 4)
-            self.qtest.write_int(entry + 12, 0, 4)
+        table = b"".join(
+            struct.pack("<QII", self._vector_page + 4 * vector, 0x100 + vector, 0)
+            for vector in range(self.vectors)
+        )
+        self.qtest.write(self.msix, table)
         cap = self.pci.capability(pci.CAP_MSIX)
         self.pci.write(cap, self.pci.read(cap) | pci.MSIX_ENABLE)
 

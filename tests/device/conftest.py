@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""A fresh QEMU with the device, and no guest, for each test.
+
+``@pytest.mark.device(queues=2)`` sets properties of the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from vnpu.qtest import Context, QtestMachine, VnpuQtest
+from vnpu.qtest.npu import device
+
+Launch = Callable[..., QtestMachine]
+
+#: what a sanitizer prints when it finds something
+SANITIZER_REPORTS = ("AddressSanitizer", "runtime error:", "ThreadSanitizer")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "device(**properties): properties of the vnpu device")
+
+
+@pytest.fixture
+def launch() -> Iterator[Launch]:
+    """Start machines; each must still be alive at the end, and quit without complaint."""
+    machines: list[QtestMachine] = []
+
+    def start(*args: Any, **kwargs: Any) -> QtestMachine:
+        machine = QtestMachine(*args, **kwargs)
+        machines.append(machine)
+        return machine
+
+    yield start
+    problems = []
+    for machine in machines:
+        with machine:
+            status = machine.close()
+            log = machine.log
+        if status or any(report in log for report in SANITIZER_REPORTS):
+            problems.append(f"QEMU exited with {status}: {log}")
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def properties(request: pytest.FixtureRequest) -> dict[str, Any]:
+    marker = request.node.get_closest_marker("device")
+    return dict(marker.kwargs) if marker else {}
+
+
+@pytest.fixture
+def npu(launch: Launch, properties: dict[str, Any]) -> VnpuQtest:
+    """The device, its engines in threads of their own."""
+    return VnpuQtest(launch([device(**properties)]))
+
+
+@pytest.fixture(params=["threads", "sync"])
+def each_npu(
+    request: pytest.FixtureRequest, launch: Launch, properties: dict[str, Any]
+) -> VnpuQtest:
+    """The device once with engine threads and once with sync=on."""
+    if request.param == "sync":
+        properties["sync"] = "on"
+    return VnpuQtest(launch([device(**properties)]))
+
+
+@pytest.fixture
+def ctx(npu: VnpuQtest) -> Context:
+    return npu.context(1)
