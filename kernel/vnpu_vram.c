@@ -127,10 +127,9 @@ static int vnpu_vram_alloc_blocks(struct vnpu_vram_mgr *mgr,
 	return ret == -EINVAL ? -ENOSPC : ret;
 }
 
-static int vnpu_vram_alloc_locked(struct vnpu_vram_mgr *mgr,
-				  struct vnpu_vram_resource *vres,
-				  const struct vnpu_vram_request *req,
-				  u64 min_align)
+/* Gives @vres its blocks; aligned to @min_align where not to @req->align. */
+int vnpu_vram_take(struct vnpu_vram_mgr *mgr, struct vnpu_vram_resource *vres,
+		   const struct vnpu_vram_request *req, u64 min_align)
 {
 	int ret;
 
@@ -152,6 +151,16 @@ static int vnpu_vram_alloc_locked(struct vnpu_vram_mgr *mgr,
 	mgr->visible_used += vres->visible;
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(vnpu_vram_take);
+
+void vnpu_vram_give(struct vnpu_vram_mgr *mgr, struct vnpu_vram_resource *vres)
+{
+	lockdep_assert_held(&mgr->lock);
+
+	mgr->visible_used -= vres->visible;
+	gpu_buddy_free_list(&mgr->mm, &vres->blocks, 0);
+}
+EXPORT_SYMBOL_IF_KUNIT(vnpu_vram_give);
 
 static int vnpu_vram_mgr_alloc(struct ttm_resource_manager *man,
 			       struct ttm_buffer_object *bo,
@@ -177,8 +186,7 @@ static int vnpu_vram_mgr_alloc(struct ttm_resource_manager *man,
 	ttm_resource_init(bo, place, &vres->base);
 
 	mutex_lock(&mgr->lock);
-	ret = vnpu_vram_alloc_locked(mgr, vres, &req,
-				     max_t(u64, align, VNPU_VRAM_CHUNK));
+	ret = vnpu_vram_take(mgr, vres, &req, max_t(u64, align, VNPU_VRAM_CHUNK));
 	mutex_unlock(&mgr->lock);
 	if (ret)
 		goto err_free;
@@ -199,8 +207,7 @@ static void vnpu_vram_mgr_free(struct ttm_resource_manager *man,
 	struct vnpu_vram_mgr *mgr = to_vnpu_vram_mgr(man);
 
 	mutex_lock(&mgr->lock);
-	mgr->visible_used -= vres->visible;
-	gpu_buddy_free_list(&mgr->mm, &vres->blocks, 0);
+	vnpu_vram_give(mgr, vres);
 	mutex_unlock(&mgr->lock);
 
 	ttm_resource_fini(man, res);
@@ -254,13 +261,14 @@ static void vnpu_vram_mgr_debug(struct ttm_resource_manager *man,
 	mutex_unlock(&mgr->lock);
 }
 
-static const struct ttm_resource_manager_func vnpu_vram_mgr_func = {
+const struct ttm_resource_manager_func vnpu_vram_mgr_func = {
 	.alloc = vnpu_vram_mgr_alloc,
 	.free = vnpu_vram_mgr_free,
 	.intersects = vnpu_vram_mgr_intersects,
 	.compatible = vnpu_vram_mgr_compatible,
 	.debug = vnpu_vram_mgr_debug,
 };
+EXPORT_SYMBOL_IF_KUNIT(vnpu_vram_mgr_func);
 
 int vnpu_vram_mgr_init(struct vnpu_vram_mgr *mgr, struct ttm_device *bdev,
 		       u64 size, u64 visible_size)
@@ -332,6 +340,7 @@ bool vnpu_vram_res_visible(const struct ttm_resource *res)
 
 	return vres->visible == res->size;
 }
+EXPORT_SYMBOL_IF_KUNIT(vnpu_vram_res_visible);
 
 /* VRAM offset of byte @pos of a VRAM resource. */
 u64 vnpu_vram_res_offset(struct vnpu_vram_mgr *mgr,
@@ -351,3 +360,4 @@ u64 vnpu_vram_res_offset(struct vnpu_vram_mgr *mgr,
 	WARN_ON_ONCE(1);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(vnpu_vram_res_offset);

@@ -70,17 +70,37 @@ bool vnpu_vram_res_visible(const struct ttm_resource *res);
 u64 vnpu_vram_res_offset(struct vnpu_vram_mgr *mgr,
 			 const struct ttm_resource *res, u64 pos);
 
-/* The arithmetic of the manager, apart for its unit tests. */
+/*
+ * What follows is the manager without TTM, apart for its unit tests.
+ */
+
+/**
+ * struct vnpu_vram_request - What to ask of the buddy allocator
+ */
 struct vnpu_vram_request {
+	/** @start: First offset that will do. */
 	u64 start;
+
+	/** @end: Where offsets will do no more. */
 	u64 end;
+
+	/** @size: Bytes. */
 	u64 size;
+
+	/** @align: Least size and alignment of a block. */
 	u64 align;
+
+	/** @flags: Mask of GPU_BUDDY_*. */
 	unsigned long flags;
 };
 
+extern const struct ttm_resource_manager_func vnpu_vram_mgr_func;
+
 int vnpu_vram_request_init(struct vnpu_vram_request *req, u64 total, u64 size,
 			   u64 align, const struct ttm_place *place);
+int vnpu_vram_take(struct vnpu_vram_mgr *mgr, struct vnpu_vram_resource *vres,
+		   const struct vnpu_vram_request *req, u64 min_align);
+void vnpu_vram_give(struct vnpu_vram_mgr *mgr, struct vnpu_vram_resource *vres);
 u64 vnpu_vram_visible_part(u64 offset, u64 size, u64 visible_size);
 bool vnpu_vram_block_within(u64 offset, u64 size, const struct ttm_place *place);
 bool vnpu_vram_block_overlaps(u64 offset, u64 size,
