@@ -14,11 +14,42 @@ from vnpu.uapi import abi, trace
 class Memory:
     def __init__(self, proc, size):
         self.proc, self.size = proc, size
-        self.addr = 0x10000 * (len(proc.buffers) + 1)
+        self.addr = 0x100000 * (len(proc.buffers) + 1)
         self.data = bytearray(size)
 
-    def write(self, data):
-        self.data[: len(data)] = data
+
+class Step:
+    value = 0
+    data = b""
+
+
+class Batch:
+    def __init__(self, proc):
+        self.proc = proc
+        self.argument = Step()
+        self.result = Step()
+
+    def scratch(self, data):
+        self.argument.data = data
+        return self.argument
+
+    def write(self, addr, data):
+        for memory in self.proc.buffers:
+            if memory.addr <= addr < memory.addr + memory.size:
+                start = addr - memory.addr
+                memory.data[start : start + len(data)] = data
+
+    def syscall(self, name, fd, nr, place):
+        assert (name, place) == ("ioctl", self.argument)
+        self.proc.calls.append((fd, nr, place.data))
+        return Step()
+
+    def read(self, place, size):
+        assert place is self.argument and size == len(place.data)
+        return self.result
+
+    def run(self, timeout_s=None):
+        self.result.data = self.proc.answer(self.proc.calls[-1][1], self.argument.data)
 
 
 class Process:
@@ -33,9 +64,8 @@ class Process:
         self.buffers.append(Memory(self, size))
         return self.buffers[-1]
 
-    def ioctl(self, fd, nr, arg):
-        self.calls.append((fd, nr, bytes(arg)))
-        return 0, self.answer(nr, bytes(arg))
+    def batch(self):
+        return Batch(self)
 
 
 def test_argument_and_result():
@@ -62,6 +92,7 @@ def test_memory_for_arrays_is_reused_and_grows():
     for count in (1, 100, 4096, 4096):
         abi.vm_bind(proc, 5, vm_id=1, ops=[abi.VmBindOp()] * count)
     assert [m.size for m in proc.buffers] == [64 << 10, 256 << 10]
+    assert abi.VmBind.from_bytes(proc.calls[-1][2]).ops.array == proc.buffers[-1].addr
 
 
 def test_empty_arrays_need_no_memory():

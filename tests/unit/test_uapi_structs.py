@@ -4,7 +4,7 @@
 import inspect
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vnpu.uapi import _drm, _generated, abi
@@ -122,6 +122,7 @@ def test_outputs_are_not_parameters():
 
 
 @pytest.mark.parametrize("cls", abi.STRUCTS + abi.DRM_STRUCTS, ids=lambda c: c.__name__)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_bytes_round_trip(cls, data):
     raw = data.draw(st.binary(min_size=cls._size_, max_size=cls._size_))
@@ -133,6 +134,7 @@ def test_bytes_round_trip(cls, data):
     assert cls.from_bytes(bytes(struct)) == struct
 
 
+@settings(max_examples=50, deadline=None)
 @given(size=st.integers(0, 0x3FFF))
 def test_resized_number_differs_in_the_size_only(size):
     nr = abi.SUBMIT.resized(size)

@@ -42,16 +42,15 @@ class CommandMemory:
     vm: Vm
     chunks: list[_Chunk] = field(default_factory=list)
 
-    def place(self, blobs: Sequence[bytes]) -> tuple[list[abi.Cmd], _Chunk]:
-        """Copy command buffers to memory that no job uses."""
+    def place(self, blobs: Sequence[bytes]) -> tuple[list[abi.Cmd], _Chunk, tuple[int, bytes]]:
+        """Find memory that no job uses; the caller writes the bytes to the address."""
         chunk = self._with_room(sum(len(blob) for blob in blobs))
         start = chunk.used
         cmds = []
         for blob in blobs:
             cmds.append(abi.Cmd(va=chunk.va + chunk.used, size=len(blob)))
             chunk.used += len(blob)
-        chunk.bo.write(b"".join(blobs), start)
-        return cmds, chunk
+        return cmds, chunk, (chunk.bo.map().addr + start, b"".join(blobs))
 
     def _with_room(self, size: int) -> _Chunk:
         if self.chunks and self.chunks[-1].room >= size:
@@ -104,17 +103,21 @@ class Queue:
         fence: Fence,
     ) -> None:
         parts = group(cmds, self.device.limits().max_cmd_bytes)
-        blobs = [part for part in parts if isinstance(part, bytes)]
-        placed, chunk = self._memory.place(blobs) if blobs else ([], None)
-        own = iter(placed)
-        abi.submit(
+        own: list[abi.Cmd] = []
+        writes: list[tuple[int, bytes]] = []
+        chunk = None
+        if blobs := [part for part in parts if isinstance(part, bytes)]:
+            own, chunk, write = self._memory.place(blobs)
+            writes.append(write)
+        made = iter(own)
+        array = [next(made) if isinstance(p, bytes) else abi.Cmd(va=p[0], size=p[1]) for p in parts]
+        abi.call(
             self.device.proc,
             self.device.fd,
-            queue_id=self.id,
-            cmds=[
-                next(own) if isinstance(p, bytes) else abi.Cmd(va=p[0], size=p[1]) for p in parts
-            ],
-            syncs=sync_ops(waits, [*signals, fence]),
+            abi.SUBMIT,
+            abi.Submit(queue_id=self.id),
+            arrays={"cmds": array, "syncs": sync_ops(waits, [*signals, fence])},
+            writes=writes,
         )
         if chunk:
             chunk.last = fence

@@ -32,31 +32,36 @@ class Syncobj:
         """
         proc = self.device.proc
         buffer = abi.scratch(proc, 16)
-        ioctl, arg = self._wait_arg(buffer.addr, timeout_ms, point, flags)
-        buffer.write(self._wait_arrays(point))
-        abi.call(proc, self.device.fd, ioctl, arg)
+        deadline = deadline_ns(proc, timeout_ms)
+        abi.call(
+            proc,
+            self.device.fd,
+            *self._wait_arg(buffer.addr, deadline, point, flags),
+            writes=[(buffer.addr, self._wait_arrays(point))],
+            timeout_s=timeout_ms / 1000 + proc.guest.timeout_s,
+        )
 
-    def wait_async(self, timeout_ms: float, point: int = 0, flags: int = 0) -> Pending:
+    def wait_async(self, timeout_ms: float, point: int = 0, flags: int = 0) -> Pending[int]:
         """wait() that leaves the process in the kernel and comes back at once."""
         proc = self.device.proc
+        deadline = deadline_ns(proc, timeout_ms)
         buffer = proc.alloc(16)  # not the scratch memory: it has to stay as it is
-        ioctl, arg = self._wait_arg(buffer.addr, timeout_ms, point, flags)
         buffer.write(self._wait_arrays(point))
+        ioctl, arg = self._wait_arg(buffer.addr, deadline, point, flags)
         return proc.syscall_async("ioctl", self.device.fd, ioctl.nr, bytes(arg))
 
     def _wait_arrays(self, point: int) -> bytes:
         return point.to_bytes(8, "little") + self.handle.to_bytes(4, "little")
 
     def _wait_arg(
-        self, arrays: int, timeout_ms: float, point: int, flags: int
+        self, arrays: int, deadline: int, point: int, flags: int
     ) -> tuple[abi.Ioctl, abi.SyncobjWait | abi.SyncobjTimelineWait]:
-        until = deadline_ns(self.device.proc, timeout_ms)
         if not point:
             return abi.SYNCOBJ_WAIT, abi.SyncobjWait(
-                handles=arrays + 8, count_handles=1, timeout_nsec=until, flags=flags
+                handles=arrays + 8, count_handles=1, timeout_nsec=deadline, flags=flags
             )
         return abi.SYNCOBJ_TIMELINE_WAIT, abi.SyncobjTimelineWait(
-            handles=arrays + 8, points=arrays, count_handles=1, timeout_nsec=until, flags=flags
+            handles=arrays + 8, points=arrays, count_handles=1, timeout_nsec=deadline, flags=flags
         )
 
     def signal(self, point: int = 0) -> None:
@@ -129,7 +134,8 @@ class Fence:
 
         A job that failed is over, too: ask error().
         """
-        self.syncobj.wait(timeout_ms)
+        if not self.done():  # most are by now, and that takes one round trip only
+            self.syncobj.wait(timeout_ms)
 
     def done(self) -> bool:
         """Whether the job is over."""

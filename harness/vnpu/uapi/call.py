@@ -39,27 +39,38 @@ def call(
     ioctl: Ioctl,
     arg: S,
     arrays: Mapping[str, Struct | Sequence[Struct]] | None = None,
+    writes: Sequence[tuple[int, bytes]] = (),
+    timeout_s: float | None = None,
 ) -> S:
     """Make *ioctl* and return its argument as the kernel left it.
 
     *arrays* names fields that describe an array in user memory: a descriptor
-    is passed as it is, a sequence of structs is written to the process first.
+    is passed as it is, a sequence of structs is written to the process first,
+    as are the bytes of *writes* (address, data). All of it is one round trip
+    to the guest, which may take *timeout_s* (default: the guest's own limit).
     Raises OSError with the errno of the kernel.
     """
-    _place(proc, arg, arrays or {})
+    batch = proc.batch()
+    for addr, data in (*writes, *_place(proc, arg, arrays or {})):
+        batch.write(addr, data)
+    place = batch.scratch(bytes(arg))
+    step = batch.syscall("ioctl", fd, ioctl.nr, place)
+    out = batch.read(place, ioctl.struct._size_)
     start = time.monotonic()
     try:
-        ret, data = proc.ioctl(fd, ioctl.nr, bytes(arg))
+        batch.run(timeout_s=timeout_s)
     except OSError as error:
         trace.emit(proc, fd, ioctl, arg, None, error, time.monotonic() - start)
         raise
-    result = type(arg).from_bytes(data)
-    trace.emit(proc, fd, ioctl, arg, result, ret, time.monotonic() - start)
+    result = type(arg).from_bytes(out.data)
+    trace.emit(proc, fd, ioctl, arg, result, step.value, time.monotonic() - start)
     return result
 
 
-def _place(proc: Process, arg: Struct, arrays: Mapping[str, Struct | Sequence[Struct]]) -> None:
-    """Write the sequences of *arrays* one behind the other and point *arg* at them."""
+def _place(
+    proc: Process, arg: Struct, arrays: Mapping[str, Struct | Sequence[Struct]]
+) -> list[tuple[int, bytes]]:
+    """Point *arg* at its arrays; returns what has to be written where."""
     blobs: list[tuple[str, Sequence[Struct], bytes]] = []
     for name, value in arrays.items():
         if isinstance(value, Struct):
@@ -67,15 +78,14 @@ def _place(proc: Process, arg: Struct, arrays: Mapping[str, Struct | Sequence[St
         elif len(value):
             blobs.append((name, value, concat(_checked(arg, name, value))))
     if not blobs:
-        return
-    buffer = scratch(proc, sum(len(blob) for _, _, blob in blobs))
-    buffer.write(b"".join(blob for _, _, blob in blobs))
-    addr = buffer.addr
+        return []
+    addr = start = scratch(proc, sum(len(blob) for _, _, blob in blobs)).addr
     for name, value, blob in blobs:
         descriptor = arg._index_[name].struct
         assert descriptor is not None
         setattr(arg, name, descriptor(stride=value[0]._size_, count=len(value), array=addr))  # type: ignore[call-arg]
         addr += len(blob)
+    return [(start, b"".join(blob for _, _, blob in blobs))]
 
 
 def _checked(arg: Struct, name: str, value: Sequence[Struct]) -> Sequence[Struct]:
