@@ -8,7 +8,6 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
-#include <drm/drm_buddy.h>
 #include <drm/drm_print.h>
 #include <drm/ttm/ttm_bo.h>
 #include <drm/ttm/ttm_device.h>
@@ -257,7 +256,6 @@ static void vnpu_vram_mgr_debug(struct ttm_resource_manager *man,
 	drm_printf(p, "visible size: %llu\n", mgr->visible_size);
 	drm_printf(p, "visible used: %llu\n", mgr->visible_used);
 	drm_printf(p, "free: %llu\n", mgr->mm.avail);
-	drm_buddy_print(&mgr->mm, p);
 	mutex_unlock(&mgr->lock);
 }
 
