@@ -61,12 +61,12 @@ static DECLARE_WAIT_QUEUE_HEAD(vnpu_no_devices);
 
 static int vnpu_open(struct drm_device *drm, struct drm_file *file)
 {
-	struct vnpu_file *vfile = kzalloc(sizeof(*vfile), GFP_KERNEL);
+	struct vnpu_file *vfile = kzalloc_obj(*vfile);
 
 	if (!vfile)
 		return -ENOMEM;
 
-	vfile->stats = kzalloc(sizeof(*vfile->stats), GFP_KERNEL);
+	vfile->stats = kzalloc_obj(*vfile->stats);
 	if (!vfile->stats) {
 		kfree(vfile);
 		return -ENOMEM;

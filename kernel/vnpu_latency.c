@@ -13,6 +13,7 @@
 #include <linux/sort.h>
 
 #include <drm/drm_debugfs.h>
+#include <drm/drm_drv.h>
 
 #include "vnpu_device.h"
 #include "vnpu_latency.h"

@@ -191,7 +191,7 @@ static int vnpu_queue_init_ring(struct vnpu_queue *queue, struct vnpu_file *vfil
 static struct vnpu_queue *vnpu_queue_create(struct vnpu_file *vfile, struct vnpu_vm *vm,
 					    const struct drm_vnpu_queue_create *args)
 {
-	struct vnpu_queue *queue = kzalloc(sizeof(*queue), GFP_KERNEL);
+	struct vnpu_queue *queue = kzalloc_obj(*queue);
 	int ret;
 
 	if (!queue)

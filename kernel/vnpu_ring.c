@@ -42,7 +42,7 @@ struct vnpu_fence *vnpu_fence_alloc(void)
 	/* dma_fence_put() frees it with kfree_rcu(). */
 	BUILD_BUG_ON(offsetof(struct vnpu_fence, base));
 
-	return kzalloc(sizeof(struct vnpu_fence), GFP_KERNEL);
+	return kzalloc_obj(struct vnpu_fence);
 }
 
 static u32 vnpu_ring_reg(struct vnpu_ring *ring, u32 reg)
@@ -540,7 +540,7 @@ struct vnpu_ring *vnpu_ring_create(struct vnpu_device *vdev,
 		return ERR_PTR(-ENODEV);
 
 	ret = -ENOMEM;
-	ring = kzalloc(sizeof(*ring), GFP_KERNEL);
+	ring = kzalloc_obj(*ring);
 	if (!ring)
 		goto out_exit;
 	vnpu_ring_init(ring, vdev, args);

@@ -20,7 +20,7 @@ struct vnpu_stats;
  * enough to keep the device busy while the CPU catches up.
  */
 #define VNPU_RING_LOG2		7
-#define VNPU_RING_ENTRIES	(1u << VNPU_RING_LOG2)
+#define VNPU_RING_ENTRIES	BIT(VNPU_RING_LOG2)
 #define VNPU_RING_BYTES		(VNPU_RING_ENTRIES * VNPU_RING_ENTRY_BYTES)
 
 /*

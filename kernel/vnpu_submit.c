@@ -107,7 +107,7 @@ static int vnpu_submit_init_job(struct vnpu_submit *submit, const struct drm_vnp
 	struct vnpu_submit_job *job;
 	int ret;
 
-	job = kzalloc(sizeof(*job), GFP_KERNEL);
+	job = kzalloc_obj(*job);
 	if (!job)
 		return -ENOMEM;
 
