@@ -61,6 +61,18 @@ class Link:
         self.closed = True
         self._sock.close()
 
+    def move_to(self, sock: socket.socket) -> None:
+        """Go on over another socket, after what has arrived on the old one.
+
+        For a guest that was moved: its agent goes on in the middle of its stream.
+        """
+        with self._changed:
+            while self._receive_unlocked(0):
+                pass
+            self._sock.close()
+            self._sock = sock
+            self._sock.setblocking(False)
+
     def request(self, target: int, kind: int, payload: bytes = b"") -> Request:
         """Send a request. Raises LinkClosed."""
         request = Request(target, next(self._seq))

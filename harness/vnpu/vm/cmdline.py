@@ -86,7 +86,7 @@ def npu(config: VmConfig) -> list[str]:
 
 def serial_file(path: Path) -> list[str]:
     """The guest's console, kept in a file."""
-    return ["-chardev", f"file,id=console,path={path}", "-serial", "chardev:console"]
+    return ["-chardev", f"file,id=console,path={path},append=on", "-serial", "chardev:console"]
 
 
 def serial_terminal() -> list[str]:

@@ -29,7 +29,7 @@ class QemuProcess:
         self._stderr = stderr
         fds = (agent_end.fileno(), monitor_end.fileno())
         try:
-            with stderr.open("wb") as log:
+            with stderr.open("ab") as log:
                 self._popen = subprocess.Popen(
                     [*die_with_parent(), str(binary), *arguments(*fds)],
                     pass_fds=fds,

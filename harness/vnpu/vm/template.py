@@ -18,19 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vnpu import paths, progress
-from vnpu.errors import GuestKernelError, RigError
-from vnpu.vm import cmdline, kvm, oracle
+from vnpu.errors import GuestKernelError
+from vnpu.vm import cmdline, kvm, migration, oracle
 from vnpu.vm.cmdline import Backing
 from vnpu.vm.config import MIB, VmConfig
 from vnpu.vm.images import Images
-from vnpu.vm.qmp import Qmp
 from vnpu.vm.vm import Vm
 
 #: bump when what happens before the snapshot changes
 _FORMAT = 1
 _COMPLETE = "complete"
-#: x-ignore-shared leaves the memory where it is
-CAPABILITIES = ("x-ignore-shared", "events")
 _RESTORE_TIMEOUT_S = 60.0
 #: a small /dev/shm (64 MiB in many containers) cannot hold a guest
 _SHM = Path("/dev/shm")
@@ -86,9 +83,7 @@ class Template:
         try:
             if not vm.qmp.connected:
                 vm.connect_monitor()
-            _set_capabilities(vm.qmp)
-            vm.qmp.cmd("migrate-incoming", {"uri": f"file:{self.state}"})
-            _await_migration(vm)
+            migration.load(vm.qmp, self.state)
             vm.qmp.cmd("cont")
             vm.meet_agent(_RESTORE_TIMEOUT_S)
         except BaseException:
@@ -144,9 +139,7 @@ def _make(images: Images, config: VmConfig, directory: Path) -> None:
         started = time.monotonic()
         _check_booted(vm)
         vm.qmp.cmd("stop")
-        _set_capabilities(vm.qmp)
-        vm.qmp.cmd("migrate", {"uri": f"file:{directory / 'state'}"})
-        _await_migration(vm)
+        migration.save(vm.qmp, directory / "state")
         vm.qmp.cmd("quit")
         vm.process.wait(_RESTORE_TIMEOUT_S)
         shutil.copy(vm.console.path, directory / "console.log")
@@ -172,22 +165,6 @@ def _check_booted(vm: Vm) -> None:
         raise GuestKernelError(
             f"the kernel complained while it booted: {found[0].title}", excerpt=found[0].excerpt
         )
-
-
-def _set_capabilities(qmp: Qmp) -> None:
-    wanted = [{"capability": name, "state": True} for name in CAPABILITIES]
-    qmp.cmd("migrate-set-capabilities", {"capabilities": wanted})
-
-
-def _await_migration(vm: Vm) -> None:
-    while True:
-        status = vm.qmp.wait_event("MIGRATION", _RESTORE_TIMEOUT_S)["data"]["status"]
-        if status == "completed":
-            return
-        if status == "failed":
-            # QEMU says why on its standard error when it leaves.
-            why = vm.qmp.cmd("query-migrate").get("error-desc", "")
-            raise RigError(f"QEMU could not move its state: {why} {vm.process.messages}")
 
 
 def _lock_file(directory: Path, how: int) -> int:

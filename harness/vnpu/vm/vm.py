@@ -10,7 +10,7 @@ from vnpu.errors import GuestKernelError, RigError
 from vnpu.guest.guest import Guest
 from vnpu.guest.link import Link
 from vnpu.guest.protocol import ProtocolError
-from vnpu.vm import cmdline, kvm, oracle, rundir
+from vnpu.vm import cmdline, kvm, migration, oracle, rundir
 from vnpu.vm.cmdline import Backing
 from vnpu.vm.config import VmConfig
 from vnpu.vm.console import Console
@@ -20,6 +20,8 @@ from vnpu.vm.qmp import Qmp
 
 #: for a kernel with all its checks on a machine without KVM and with other work
 BOOT_TIMEOUT_S = 180.0
+#: stands for the machine's directory in further arguments
+DIRECTORY = "{dir}"
 #: how long a dying guest may take to take QEMU along, once its agent is gone
 _LAST_WORDS_S = 2.0
 
@@ -42,24 +44,12 @@ class Vm:
         self.directory = rundir.new()
         self.console = Console(self.directory / "console.log")
         self.kvm = kvm.usable(images) if use_kvm is None else use_kvm
+        self._memory = memory
+        self._backing = backing
+        # What an option writes belongs to the other files of this machine.
+        self._extra = tuple(word.replace(DIRECTORY, str(self.directory)) for word in extra)
         try:
-            self.process = QemuProcess(
-                images.qemu,
-                lambda agent_fd, qmp_fd: [
-                    *cmdline.guest(
-                        images,
-                        config,
-                        directory=memory,
-                        backing=backing,
-                        console=self.console.path,
-                        agent_fd=agent_fd,
-                        qmp_fd=qmp_fd,
-                        kvm=self.kvm,
-                    ),
-                    *extra,
-                ],
-                self.directory / "qemu.log",
-            )
+            self.process = self._start_qemu(self._extra)
         except BaseException:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
@@ -108,6 +98,22 @@ class Vm:
             raise
         return vm
 
+    def _start_qemu(self, extra: tuple[str, ...]) -> QemuProcess:
+        def arguments(agent_fd: int, qmp_fd: int) -> list[str]:
+            words = cmdline.guest(
+                self.images,
+                self.config,
+                directory=self._memory,
+                backing=self._backing,
+                console=self.console.path,
+                agent_fd=agent_fd,
+                qmp_fd=qmp_fd,
+                kvm=self.kvm,
+            )
+            return [*words, *extra]
+
+        return QemuProcess(self.images.qemu, arguments, self.directory / "qemu.log")
+
     def connect_monitor(self) -> None:
         """Shake hands with QEMU. Raises RigError with QEMU's own words if it did not start."""
         try:
@@ -146,6 +152,37 @@ class Vm:
         marker = self.guest.dmesg_marker()
         if not self.console.wait_for(marker, timeout_s, lambda: self.process.running):
             raise RigError("the guest's console is stuck", console_tail=self.console.tail())
+
+    def move_to_new_process(self) -> None:
+        """Freeze the machine, carry all of its state to a new QEMU, go on there.
+
+        The guest and its processes do not notice; requests under way stay so.
+        Raises RigError.
+        """
+        state = self._room_for_state() / f"moved-{self.process.pid}"
+        try:
+            self.qmp.cmd("stop")
+            migration.save(self.qmp, state)
+            extra = [word for word in self._extra if word not in cmdline.incoming()]
+            process = self._start_qemu((*cmdline.incoming(), *extra))
+            qmp = Qmp(process.monitor)
+            self._link.move_to(process.agent)
+            self.process.kill()
+            self.qmp.close()
+            self.process, self.qmp = process, qmp
+            self.connect_monitor()
+            migration.load(self.qmp, state)
+        finally:
+            state.unlink(missing_ok=True)
+        self.qmp.cmd("cont")
+
+    def _room_for_state(self) -> Path:
+        """Memory rather than disk, if there is enough."""
+        needed = 2 * (self.config.memory + self.config.vram)
+        shm = Path("/dev/shm")
+        if shm.is_dir() and shutil.disk_usage(shm).free > needed:
+            return shm
+        return self.directory
 
     def poweroff(self, timeout_s: float = 20.0) -> None:
         """Shut the guest down by itself, then close. Raises RigError if it does not end."""
