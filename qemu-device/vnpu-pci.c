@@ -494,12 +494,12 @@ static const Property vnpu_properties[] = {
 /* QEMU 10.1 made class data constant */
 #if QEMU_VERSION_MAJOR > 10 || \
     (QEMU_VERSION_MAJOR == 10 && QEMU_VERSION_MINOR >= 1)
-#define CLASS_DATA const void
+typedef const void VnpuClassData;
 #else
-#define CLASS_DATA void
+typedef void VnpuClassData;
 #endif
 
-static void vnpu_class_init(ObjectClass *klass, CLASS_DATA *data)
+static void vnpu_class_init(ObjectClass *klass, VnpuClassData *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
     PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);

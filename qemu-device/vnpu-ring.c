@@ -240,6 +240,7 @@ static bool fence_write(VnpuCore *c, uint64_t addr, bool vram, uint64_t value,
     if (!vnpu_mem_write(c, &span, &le)) {
         return false;
     }
+    /* busy_ns before value, for CPUs that read them in the other order */
     smp_wmb();
     span.addr = addr;
     le = cpu_to_le64(value);
