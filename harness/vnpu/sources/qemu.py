@@ -105,6 +105,8 @@ def _base_key(source: qemu_source.Source, device: Path) -> str:
         " ".join(CONFIGURE),
         _compiler_version(),
         str(paths.cache_dir()),
+        Path(__file__),
+        Path(qemu_source.__file__),
     )
 
 
