@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vnpu.qtest import Context, QtestMachine, VnpuQtest
-from vnpu.qtest.npu import device
+from vnpu.qtest.npu import VRAM, device
 
 Launch = Callable[..., QtestMachine]
 
@@ -70,3 +73,24 @@ def each_npu(
 @pytest.fixture
 def ctx(npu: VnpuQtest) -> Context:
     return npu.context(1)
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """For files that QEMU maps; in memory where the system has a place for that."""
+    base = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="vnpu-", dir=base if base.is_dir() else None) as name:
+        yield Path(name)
+
+
+def shared_memory(path: Path, size: int) -> list[str]:
+    """Arguments of a memory backend ``vram`` in a file."""
+    return ["-object", f"memory-backend-file,id=vram,size={size},mem-path={path},share=on"]
+
+
+@pytest.fixture
+def mapped(launch: Launch, shared_folder: Path) -> tuple[VnpuQtest, np.memmap]:
+    """The device, and all its VRAM (memdev) as an array: for large data."""
+    file = shared_folder / "vram"
+    machine = launch([device(memdev="vram")], shared_memory(file, VRAM))
+    return VnpuQtest(machine), np.memmap(file, np.uint8, "r+")

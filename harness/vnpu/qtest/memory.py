@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vnpu.hw import const
 
 
 class Arena:
-    """Hands out addresses of a range once; nothing is ever given back."""
+    """Hands out addresses of a range once; nothing is given back but by ``scratch``."""
 
     def __init__(self, start: int, end: int) -> None:
         self._next, self._end = start, end
@@ -22,6 +23,15 @@ class Arena:
             raise MemoryError(f"no {size:#x} bytes left below {self._end:#x}")
         self._next = at + size
         return at
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[None]:
+        """What is allocated inside is free again afterwards."""
+        before = self._next
+        try:
+            yield
+        finally:
+            self._next = before
 
 
 @dataclass(frozen=True)

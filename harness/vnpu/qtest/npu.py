@@ -11,10 +11,11 @@ with QtestMachine([device()]) as machine:
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from vnpu.errors import RigError
@@ -73,13 +74,16 @@ class VnpuQtest:
         self.aperture = _VRAM + (number << 36)
         self._events: EventRing | None = None
         if like is not None:
-            self.ram, self.vram, self.vectors = like.ram, like.vram, like.vectors
+            self.ram, self.vram, self.tables = like.ram, like.vram, like.tables
+            self.vectors = like.vectors
             self._vector_page = like._vector_page
             return
         self.assign()
         share = machine.memory // 2
         self.ram = Arena(_RAM_START + number * share, (number + 1) * share)
-        self.vram = Arena(0, self.read64(Reg.APERTURE_SIZE))
+        visible = self.read64(Reg.APERTURE_SIZE)
+        self.vram = Arena(0, visible - visible // 8)
+        self.tables = Arena(visible - visible // 8, visible)
         self.vectors = self.read32(Reg.VECTORS)
         self._vector_page = self.ram.alloc(4 * self.vectors)
         self.enable_msix()
@@ -165,6 +169,18 @@ class VnpuQtest:
         self.qtest.fill(self.aperture + addr if vram else addr, size, 0)
         return addr
 
+    def alloc_table(self) -> int:
+        """A zeroed page of VRAM for page tables, which ``scratch`` does not give back."""
+        at = self.tables.alloc(const.PAGE_SIZE)
+        self.qtest.fill(self.aperture + at, const.PAGE_SIZE, 0)
+        return at
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[None]:
+        """What is allocated inside is free again afterwards; its mappings stay."""
+        with self.ram.scratch(), self.vram.scratch():
+            yield
+
     def vram64(self, offset: int) -> int:
         return self.qtest.read_int(self.aperture + offset, 8)
 
@@ -212,7 +228,7 @@ class Context:
         self.table = PageTable(
             npu.vram64,
             lambda at, value: npu.qtest.write_int(npu.aperture + at, value, 8),
-            lambda: npu.alloc(const.PAGE_SIZE, vram=True),
+            npu.alloc_table,
         )
         npu.write64(regs.ctx(index) + CtxReg.PT, self.table.root)
         self.valid(True)
