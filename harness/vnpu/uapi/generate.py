@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 from vnpu import paths
-from vnpu.uapi import cheader, drm_core, headers, model
+from vnpu.uapi import cheader, drm_core, headers, manual, model
 from vnpu.uapi.cheader import Doc, Header
 from vnpu.uapi.extract import Abi, Wanted, extract
 from vnpu.uapi.render import Renderer
@@ -16,6 +16,7 @@ from vnpu.uapi.render import Renderer
 HERE = Path(__file__).resolve().parent
 VNPU_MODULE = HERE / "_generated.py"
 DRM_MODULE = HERE / "_drm.py"
+MANUAL = headers.REPO / "docs/uapi.md"
 
 
 def header() -> Header:
@@ -60,10 +61,16 @@ def drm_text() -> str:
     return Renderer(drm_abi(), names, "drm.h and linux/*.h", sha256).text()
 
 
+def manual_text() -> str:
+    """What docs/uapi.md has to be."""
+    return manual.text(vnpu_abi(), header(), headers.VNPU_HEADER.read_text())
+
+
 def write() -> list[Path]:
     """Regenerate; returns the files that changed."""
     changed = []
-    for path, text in ((VNPU_MODULE, vnpu_text()), (DRM_MODULE, drm_text())):
+    made = ((VNPU_MODULE, vnpu_text()), (DRM_MODULE, drm_text()), (MANUAL, manual_text()))
+    for path, text in made:
         if not path.is_file() or path.read_text() != text:
             path.write_text(text)
             changed.append(path)
@@ -71,9 +78,12 @@ def write() -> list[Path]:
 
 
 def drift() -> str:
-    """A unified diff from the committed _generated.py to what it has to be."""
-    have = VNPU_MODULE.read_text().splitlines()
-    return "\n".join(difflib.unified_diff(have, vnpu_text().splitlines(), "committed", "header"))
+    """A unified diff from the committed files to what they have to be."""
+    diffs: list[str] = []
+    for path, text in ((VNPU_MODULE, vnpu_text()), (MANUAL, manual_text())):
+        have = path.read_text().splitlines() if path.is_file() else []
+        diffs += difflib.unified_diff(have, text.splitlines(), f"committed {path.name}", "header")
+    return "\n".join(diffs)
 
 
 def drm_drift() -> list[str]:
