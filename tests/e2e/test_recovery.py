@@ -147,7 +147,7 @@ def test_progress_is_not_a_hang(short_timeout, npu):
     for i in range(1, 8):
         with raises_errno(errno.ETIME):
             # the wait of a syncobj nobody signals paces the steps in guest time
-            c.npu.syncobj_wait_unsubmitted(pause, timeout_ms=150)
+            pause.wait(timeout_ms=150, flags=abi.DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT)
         gate.open(i)
     fence.wait(timeout_ms=10000)
     assert fence.error() == 0
