@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: MIT
+"""The rig itself, in machines without the NPU: nothing here depends on the driver."""
+
+import errno
+import os
+import signal
+import struct
+import time
+
+import pytest
+
+from vnpu.errors import GuestKernelError
+from vnpu.fixtures import verdict
+from vnpu.guest import GuestFault, GuestTimeout, ProcessGone
+from vnpu.vm import VmConfig, findings
+
+BARE = VmConfig(npu=False)
+PAGE = 4096
+O_CREAT_RW = os.O_CREAT | os.O_RDWR
+
+pytestmark = pytest.mark.machine(npu=False)
+
+
+def pipe(proc):
+    ends = bytearray(8)
+    proc.syscall("pipe2", ends, 0)
+    return struct.unpack("<2i", ends)
+
+
+# Processes
+
+
+def test_processes_are_real_and_separate(guest):
+    a, b = guest.spawn(), guest.spawn()
+    assert a.syscall("getpid") == a.pid != b.pid == b.syscall("getpid")
+    fd = a.open("/tmp/file", O_CREAT_RW)
+    assert fd == 3, "descriptor numbers look as in any other program"
+    with pytest.raises(OSError) as info:
+        b.write(fd, b"x")
+    assert info.value.errno == errno.EBADF
+
+
+def test_many_processes(guest):
+    procs = [guest.spawn() for _ in range(40)]
+    assert len({proc.pid for proc in procs}) == 40
+    pending = [proc.syscall_async("getpid") for proc in procs]
+    assert [p.result() for p in pending] == [proc.pid for proc in procs]
+
+
+def test_errno_comes_back(proc):
+    with pytest.raises(OSError, match="openat") as info:
+        proc.open("/no/such/file", os.O_RDONLY)
+    assert info.value.errno == errno.ENOENT
+
+
+def test_unknown_and_impossible_calls_are_refused_here(proc):
+    with pytest.raises(ValueError, match="unknown system call"):
+        proc.syscall("no_such_call")
+    with pytest.raises(ValueError, match=r"Process\.fork"):
+        proc.syscall("fork")
+
+
+def test_fork_copies_memory_and_shares_files(proc):
+    memory = proc.alloc(PAGE)
+    memory[:5] = b"first"
+    fd = proc.open("/tmp/shared", O_CREAT_RW)
+    child = proc.fork()
+    assert child.pid != proc.pid
+    assert child.read_mem(memory.addr, 5) == b"first"
+    child.write_mem(memory.addr, b"child")
+    assert memory[:5] == b"first"
+    child.write(fd, b"abc")
+    assert proc.pread(fd, 10, 0) == b"abc"
+    assert child.exit(3) == 3 << 8
+
+
+def test_fork_of_a_fork_outlives_its_parent(proc):
+    child = proc.fork()
+    grandchild = child.fork()
+    child.kill()
+    child.wait()
+    assert grandchild.syscall("getpid") == grandchild.pid
+
+
+def test_thread_shares_memory_and_files(proc):
+    thread = proc.thread()
+    assert thread.pid == proc.pid and thread.tid != proc.tid
+    assert thread.syscall("gettid") == thread.tid
+    assert thread.syscall("getpid") == proc.pid
+    memory = proc.alloc(PAGE)
+    thread.write_mem(memory.addr, b"shared")
+    assert memory[:6] == b"shared"
+    fd = thread.open("/tmp/of-thread", O_CREAT_RW)
+    proc.write(fd, b"x")
+
+
+def test_thread_blocks_alone_and_ends_alone(proc):
+    thread = proc.thread()
+    read_end, write_end = pipe(proc)
+    data = bytearray(4)
+    pending = thread.syscall_async("read", read_end, data, 4)
+    pending.wait_blocked()
+    assert proc.syscall("getpid") == proc.pid
+    proc.write(write_end, b"wake")
+    assert pending.result() == 4 and data == b"wake"
+    thread.exit()
+    assert proc.syscall("getpid") == proc.pid
+    with pytest.raises(ProcessGone):
+        thread.syscall("getpid")
+
+
+def test_threads_of_a_killed_process_are_reported(proc):
+    thread = proc.thread()
+    read_end, _ = pipe(proc)
+    pending = thread.syscall_async("read", read_end, bytearray(1), 1)
+    pending.wait_blocked()
+    proc.kill(signal.SIGKILL)
+    with pytest.raises(ProcessGone):
+        pending.result()
+    assert os.WTERMSIG(proc.wait()) == signal.SIGKILL
+
+
+def test_death_is_told_to_who_waits(guest, proc):
+    read_end, _ = pipe(proc)
+    pending = proc.syscall_async("read", read_end, bytearray(1), 1)
+    pending.wait_blocked()
+    assert not pending.done()
+    proc.kill(signal.SIGTERM)
+    with pytest.raises(ProcessGone, match="SIGTERM"):
+        pending.result()
+    with pytest.raises(ProcessGone):
+        proc.syscall("getpid")
+    assert proc not in guest.processes
+
+
+def test_exit_status(guest):
+    assert guest.spawn().exit(0) == 0
+    assert os.waitstatus_to_exitcode(guest.spawn().exit(42)) == 42
+    proc = guest.spawn()
+    with pytest.raises(ProcessGone, match="exited with 7"):
+        proc.syscall("exit_group", 7)
+    assert os.waitstatus_to_exitcode(proc.wait()) == 7
+
+
+def test_privileges_drop_for_good(guest):
+    guest.write_file("/tmp/secret", b"x")
+    guest.shell("chmod 600 /tmp/secret", check=True)
+    proc = guest.spawn(uid=1000, gid=1001)
+    assert (proc.syscall("getuid"), proc.syscall("getegid")) == (1000, 1001)
+    with pytest.raises(OSError) as info:
+        proc.open("/tmp/secret", os.O_RDONLY)
+    assert info.value.errno == errno.EACCES
+    child = proc.fork()
+    with pytest.raises(OSError) as info:
+        child.syscall("setresuid", 0, 0, 0)
+    assert info.value.errno == errno.EPERM
+
+
+# Blocking and signals
+
+
+def test_signal_interrupts_a_blocked_call(proc):
+    read_end, _ = pipe(proc)
+    pending = proc.syscall_async("read", read_end, bytearray(1), 1)
+    pending.wait_blocked()
+    proc.kill(signal.SIGUSR1)
+    with pytest.raises(OSError) as info:
+        pending.result()
+    assert info.value.errno == errno.EINTR
+
+
+def test_signal_with_restart_lets_a_call_go_on(proc):
+    read_end, write_end = pipe(proc)
+    helper = proc.fork()
+    data = bytearray(2)
+    pending = proc.syscall_async("read", read_end, data, 2)
+    pending.wait_blocked()
+    proc.kill(signal.SIGUSR2)
+    assert not pending.done()
+    helper.write(write_end, b"ok")
+    assert pending.result() == 2 and data == b"ok"
+
+
+def test_signal_goes_to_one_thread(proc):
+    threads = [proc.thread() for _ in range(2)]
+    read_end, write_end = pipe(proc)
+    reads = [t.syscall_async("read", read_end, bytearray(1), 1) for t in threads]
+    for pending in reads:
+        pending.wait_blocked()
+    threads[1].kill(signal.SIGUSR1)
+    with pytest.raises(OSError):
+        reads[1].result()
+    assert not reads[0].done()
+    proc.write(write_end, b"x")
+    assert reads[0].result() == 1
+
+
+def test_deadline_tells_where_the_process_is(proc):
+    read_end, _ = pipe(proc)
+    pending = proc.syscall_async("read", read_end, bytearray(1), 1)
+    with pytest.raises(GuestTimeout, match="it is in read") as info:
+        pending.result(timeout_s=0.3)
+    assert "pipe_read" in str(info.value)
+    proc.kill()
+
+
+# Memory
+
+
+def test_memory_faults_are_reported(proc):
+    with pytest.raises(GuestFault) as info:
+        proc.read_mem(0x1000, 8)
+    assert (info.value.addr, info.value.signal) == (0x1000, signal.SIGSEGV)
+    memory = proc.alloc(2 * PAGE)
+    proc.syscall("mprotect", memory.addr, PAGE, 1)
+    assert memory.read(4) == bytes(4)
+    with pytest.raises(GuestFault) as info:
+        memory.write(b"x")
+    assert info.value.addr == memory.addr
+    memory.write(b"x", PAGE)
+    assert proc.syscall("getpid") == proc.pid
+
+
+def test_fault_in_the_middle_gives_the_exact_address(proc):
+    memory = proc.alloc(2 * PAGE)
+    proc.syscall("munmap", memory.addr + PAGE, PAGE)
+    with pytest.raises(GuestFault) as info:
+        memory.read(64, PAGE - 32)
+    assert info.value.addr == memory.addr + PAGE
+
+
+def test_truncated_file_gives_sigbus(proc):
+    fd = proc.open("/tmp/map", O_CREAT_RW)
+    proc.syscall("ftruncate", fd, 2 * PAGE)
+    mapping = proc.mmap(2 * PAGE, fd=fd)
+    mapping[PAGE : PAGE + 2] = b"hi"
+    proc.syscall("ftruncate", fd, PAGE)
+    with pytest.raises(GuestFault) as info:
+        mapping.read(1, PAGE)
+    assert info.value.signal == signal.SIGBUS
+    mapping.unmap()
+
+
+def test_large_transfers(proc):
+    data = os.urandom((5 << 20) + 123)
+    memory = proc.alloc(len(data))
+    memory.write(data)
+    assert memory.read() == data
+
+
+def test_buffer_stays_inside_itself(proc):
+    memory = proc.alloc(PAGE)
+    memory[10] = 7
+    assert memory[10] == 7 and memory[-1] == 0
+    with pytest.raises(IndexError):
+        memory.read(1, PAGE)
+    with pytest.raises(ValueError, match="3 bytes for a slice of 2"):
+        memory[0:2] = b"abc"
+
+
+# Batches
+
+
+def test_batch_uses_earlier_results(proc):
+    batch = proc.batch()
+    fd = batch.syscall("openat", -100, "/proc/sys/kernel/ostype", os.O_RDONLY, 0)
+    place = batch.scratch(64)
+    size = batch.syscall("read", fd, place, 64)
+    data = batch.read(place, size)
+    batch.syscall("close", fd)
+    batch.run()
+    assert data.data == b"Linux\n"
+
+
+def test_batch_stops_at_an_error(proc):
+    batch = proc.batch()
+    batch.syscall("close", 77)
+    late = batch.syscall("getpid")
+    with pytest.raises(OSError, match="close"):
+        batch.run()
+    assert not late.ran
+
+
+def test_batch_repeats_and_takes_the_time(proc):
+    memory = proc.alloc(PAGE)
+    batch = proc.batch()
+    batch.add64(memory.addr, 2)
+    timing = batch.run(repeat=50, timed=True)
+    assert memory.read_u64() == 100
+    assert len(timing.durations) == 50
+    assert 0 < timing.best <= timing.median
+
+
+def test_32_bit_entry(proc):
+    assert proc.syscall32("getpid") == proc.pid
+    memory = proc.alloc(PAGE, low=True)
+    assert memory.addr < 1 << 32
+    fd = proc.open("/tmp/file32", O_CREAT_RW)
+    memory[:3] = b"abc"
+    assert proc.syscall32("write", fd, memory, 3) == 3
+    assert proc.pread(fd, 3, 0) == b"abc"
+
+
+# The guest
+
+
+def test_files_and_shell(guest):
+    guest.write_file("/tmp/a", "text")
+    assert guest.read_file("/tmp/a") == b"text"
+    assert guest.exists("/tmp/a") and not guest.exists("/tmp/b")
+    assert "a" in guest.listdir("/tmp")
+    done = guest.shell("echo out; echo err >&2; exit 5")
+    assert (done.returncode, done.stdout, done.stderr) == (5, b"out\n", b"err\n")
+
+
+def test_release_is_that_of_the_artifact(vm):
+    assert vm.guest.release == vm.images.release
+    assert vm.guest.release in vm.guest.read_file("/proc/version").decode()
+
+
+def test_entropy_can_be_stirred(guest, lab):
+    with lab.fresh(BARE) as twin:
+        for one, seed in ((guest, b"a" * 32), (twin.guest, b"b" * 32)):
+            one.add_entropy(seed)
+        draws = [one.spawn() for one in (guest, twin.guest)]
+        values = []
+        for proc in draws:
+            data = bytearray(16)
+            proc.syscall("getrandom", data, 16, 0)
+            values.append(bytes(data))
+        assert values[0] != values[1]
+
+
+# Snapshots
+
+
+def test_clones_do_not_see_each_other(lab):
+    with lab.fresh(BARE) as first, lab.fresh(BARE) as second:
+        first.guest.write_file("/tmp/mine", b"first")
+        assert not second.guest.exists("/tmp/mine")
+        second.guest.write_file("/tmp/mine", b"second")
+        assert first.guest.read_file("/tmp/mine") == b"first"
+    with lab.fresh(BARE) as third:
+        assert not third.guest.exists("/tmp/mine")
+
+
+def test_every_restore_has_the_same_state(lab):
+    def state(machine):
+        guest = machine.guest
+        return (
+            guest.hello,
+            guest.read_file("/proc/modules"),
+            guest.spawn().pid,
+        )
+
+    states = []
+    for _ in range(2):
+        with lab.fresh(BARE) as machine:
+            states.append(state(machine))
+    assert states[0] == states[1]
+
+
+def test_machine_moves_while_a_call_is_blocked(vm, proc):
+    read_end, write_end = pipe(proc)
+    memory = proc.alloc(PAGE)
+    memory[:4] = b"kept"
+    helper = proc.fork()
+    pending = proc.syscall_async("read", read_end, bytearray(1), 1)
+    pending.wait_blocked()
+    old = vm.process.pid
+    vm.move_to_new_process()
+    assert vm.process.pid != old
+    assert not pending.done()
+    assert helper.read_mem(memory.addr, 4) == b"kept"
+    helper.write(write_end, b"x")
+    assert pending.result() == 1
+    vm.sync_console()
+
+
+def test_closed_machine_leaves_nothing(lab):
+    machine = lab.fresh(BARE)
+    pid, directory = machine.process.pid, machine.directory
+    assert directory.exists()
+    machine.close()
+    assert not directory.exists()
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_poweroff_is_orderly(lab):
+    machine = lab.fresh(BARE)
+    machine.poweroff()
+    assert not machine.process.running
+
+
+# The kernel's log as a judge
+
+
+def complain(guest, text):
+    guest.write_file("/dev/kmsg", f"<4>{text}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WARNING: CPU: 0 PID: 1 at drivers/accel/vnpu/vnpu_bo.c:12 vnpu_bo_free+0x1/0x2 [vnpu]",
+        "BUG: KASAN: slab-use-after-free in vnpu_bo_free+0x1/0x2 [vnpu]",
+        "refcount_t: underflow; use-after-free.",
+    ],
+)
+def test_log_convicts(lab, text):
+    with lab.fresh(BARE) as machine:
+        verdict.check_log(machine)
+        complain(machine.guest, text)
+        with pytest.raises(GuestKernelError) as info:
+            verdict.check_log(machine)
+        assert text in str(info.value)
+        verdict.check_log(machine, expected=[text.partition("+")[0][-20:]])
+
+
+def test_expected_complaint_must_come(lab):
+    with lab.fresh(BARE) as machine, pytest.raises(GuestKernelError, match="does not have"):
+        verdict.check_log(machine, expected=["never said"])
+
+
+@pytest.mark.expect_kernel_log("WARNING: .*on purpose")
+def test_expected_complaint_is_forgiven(guest):
+    complain(guest, "WARNING: this is on purpose")
+
+
+def test_ordinary_messages_are_fine(vm):
+    complain(vm.guest, "vnpu 0000:01:00.0: queue 3 was reset after a timeout")
+    vm.sync_console()
+    assert findings(vm.console.text()) == []
+
+
+def test_panic_is_told_as_the_kernels_fault(lab):
+    with lab.fresh(BARE) as machine:
+        started = time.monotonic()
+        with pytest.raises(GuestKernelError, match="died") as info:
+            machine.guest.write_file("/proc/sysrq-trigger", b"c")
+        assert time.monotonic() - started < 8, "no deadline had to pass"
+        assert "sysrq" in str(info.value)
+
+
+def test_hung_guest_is_a_timeout(lab):
+    with lab.fresh(BARE) as machine:
+        machine.qmp.cmd("stop")
+        with pytest.raises(GuestTimeout):
+            machine.guest.service.syscall_async("getpid").result(timeout_s=0.5)

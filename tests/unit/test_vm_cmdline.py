@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""QEMU's command line, by what it has to say."""
+
+from pathlib import Path
+
+import pytest
+
+from vnpu.vm import VmConfig, cmdline
+from vnpu.vm.cmdline import Backing
+from vnpu.vm.images import Images
+
+IMAGES = Images(
+    qemu=Path("qemu"),
+    firmware=(Path("fw1"), Path("fw2")),
+    kernel=Path("bzImage"),
+    initramfs=Path("initramfs"),
+    lane="stock",
+    release="6.12",
+    qemu_key="q",
+    kernel_key="k",
+)
+
+
+def guest(config, backing=Backing.TEMPLATE, kvm=False):
+    return cmdline.guest(
+        IMAGES,
+        config,
+        directory=Path("mem"),
+        backing=backing,
+        console=Path("console.log"),
+        agent_fd=5,
+        qmp_fd=6,
+        kvm=kvm,
+    )
+
+
+def values(words, option):
+    return [words[i + 1] for i, word in enumerate(words) if word == option]
+
+
+def test_template_and_clone_differ_in_their_memory_only():
+    template, clone = guest(VmConfig()), guest(VmConfig(), Backing.CLONE)
+    differing = [(a, b) for a, b in zip(template, clone, strict=True) if a != b]
+    assert len(differing) == 2
+    for ours, theirs in differing:
+        assert ours.endswith("share=on")
+        assert theirs.endswith("share=off,readonly=on,rom=off")
+
+
+def test_npu_sits_under_a_root_port_with_its_memory():
+    words = guest(VmConfig(vram=64 << 20, aperture=16 << 20, queues=8, device="sync=on"))
+    devices = values(words, "-device")
+    npu = next(device for device in devices if device.startswith("vnpu,"))
+    assert npu == f"vnpu,id=npu0,bus=rp0,memdev=vram,aperture={16 << 20},queues=8,sync=on"
+    assert any(device.startswith("pcie-root-port,id=rp0") for device in devices)
+    assert any(f"id=vram,size={64 << 20}" in item for item in values(words, "-object"))
+
+
+def test_machine_without_npu_has_no_trace_of_it():
+    assert not any("vnpu," in word or "vram" in word for word in guest(VmConfig(npu=False)))
+
+
+def test_iommu_comes_before_what_it_is_for():
+    words = guest(VmConfig(iommu=True))
+    devices = values(words, "-device")
+    assert devices[0].startswith("intel-iommu")
+    assert "intel_iommu=on" in values(words, "-append")[0]
+
+
+def test_accelerators():
+    assert values(guest(VmConfig()), "-accel") == ["tcg,thread=multi"]
+    assert values(guest(VmConfig(), kvm=True), "-accel") == ["kvm"]
+
+
+def test_panics_end_the_machine():
+    words = guest(VmConfig())
+    assert "-no-reboot" in words
+    line = values(words, "-append")[0].split()
+    assert "panic=-1" in line and "oops=panic" in line
+
+
+def test_extra_words_are_passed_on():
+    words = guest(VmConfig(extra=["-device", "edu"], append="vnpu.job_timeout_ms=100"))
+    assert "edu" in words
+    assert values(words, "-append")[0].endswith("vnpu.job_timeout_ms=100")
+
+
+def test_config_can_name_a_template():
+    assert hash(VmConfig(extra=["a"])) == hash(VmConfig(extra=("a",)))
+    assert VmConfig() != VmConfig(smp=1)
+
+
+def test_odd_sizes_are_refused():
+    with pytest.raises(ValueError, match="2 MiB"):
+        VmConfig(vram=12345)
+
+
+def test_interactive_guest_runs_a_shell_on_the_terminal():
+    words = cmdline.interactive(IMAGES, VmConfig())
+    assert "vnpu.shell" in values(words, "-append")[0].split()
+    assert any(item.startswith("stdio") for item in values(words, "-chardev"))
