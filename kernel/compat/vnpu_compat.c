@@ -5,6 +5,8 @@
 
 #include <linux/module.h>
 
+#include "vnpu_job.h"
+
 #ifndef VNPU_HAVE_DMA_FENCE_INLINE_LOCK
 #undef dma_fence_init
 
@@ -75,8 +77,24 @@ static enum drm_gpu_sched_stat vnpu_compat_sched_timedout(struct drm_sched_job *
 	return DRM_GPU_SCHED_STAT_NOMINAL;
 }
 
+/*
+ * Fences of the kernel's own jobs are kept by what lives as long as the device,
+ * so the module could never go: see vnpu_compat_dma_fence_init(). The job has
+ * finished, so nobody needs the hardware's fence any more.
+ */
+static void vnpu_compat_sched_free(struct drm_sched_job *job)
+{
+	if (to_vnpu_job(job)->ring->kernel) {
+		dma_fence_put(job->s_fence->parent);
+		job->s_fence->parent = NULL;
+	}
+
+	vnpu_compat_sched_driver_ops->free_job(job);
+}
+
 static struct drm_sched_backend_ops vnpu_compat_sched_ops = {
 	.timedout_job = vnpu_compat_sched_timedout,
+	.free_job = vnpu_compat_sched_free,
 };
 
 int vnpu_compat_sched_init(struct drm_gpu_scheduler *sched,
@@ -86,7 +104,6 @@ int vnpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 
 	vnpu_compat_sched_ops.prepare_job = args->ops->prepare_job;
 	vnpu_compat_sched_ops.run_job = args->ops->run_job;
-	vnpu_compat_sched_ops.free_job = args->ops->free_job;
 	vnpu_compat_sched_driver_ops = args->ops;
 
 	compat.ops = &vnpu_compat_sched_ops;
