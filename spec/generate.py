@@ -60,9 +60,7 @@ def field_table(fields: list[dict[str, Any]], start: int) -> str:
     rows = ["| offset | type | field | what |", "|---|---|---|---|"]
     for field in fields:
         kind = field["type"] + (f"[{field['count']}]" if "count" in field else "")
-        doc = "; ".join(
-            part for part in (field.get("enum", ""), field.get("doc", "")) if part
-        )
+        doc = "; ".join(part for part in (field.get("enum", ""), field.get("doc", "")) if part)
         rows.append(f"| {start} | {kind} | `{field['name']}` | {doc} |")
         start += SIZES[field["type"]] * field.get("count", 1)
     return "\n".join(rows)

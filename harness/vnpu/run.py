@@ -35,7 +35,7 @@ PACKAGES = {
 _TELLING = tuple(
     re.compile(pattern)
     for pattern in (
-        r"\b(fatal )?error: ",
+        r"(?i)\b(fatal )?error: ",
         r"undefined (reference|symbol)|modpost: .*undefined!",
         r"^(E|ERROR|Error|error)\b:? ",
         r"\*\*\* |FAILED|[Ff]ailed|No such file",

@@ -230,7 +230,9 @@ def version_key(text: str) -> tuple[tuple[int, str | int], ...]:
     """Sorts names and versions by their numbers (good enough within one package's versions)."""
     parts = re.findall(r"\d+|~|[^\d~]+", text)
     order = {"~": (-1, "")}
-    return tuple(order.get(part) or ((1, int(part)) if part.isdigit() else (0, part)) for part in parts)
+    return tuple(
+        order.get(part) or ((1, int(part)) if part.isdigit() else (0, part)) for part in parts
+    )
 
 
 def _names() -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def build(kernel: KernelArtifact, module: ModuleArtifact) -> Path:
     def make(work: Path) -> None:
         with progress.step(f"make the initramfs for {kernel.release}"):
             content = _archive(kernel, module, program, shell)
-            # The guest unpacks this at every cold boot under emulation: speed counts, size does not.
+            # Unpacked at every cold boot, under emulation: speed counts, size does not.
             (work / "initramfs.gz").write_bytes(gzip.compress(content, 1, mtime=0))
 
     return cache.artifact("initramfs", key, make, keep=8) / "initramfs.gz"
@@ -68,7 +68,7 @@ def _archive(kernel: KernelArtifact, module: ModuleArtifact, program: Path, shel
 
 
 def _busybox() -> Path:
-    """A busybox that needs no libraries: the system's if it is the static one, else a private one."""
+    """A busybox that needs no libraries: the system's if it is static, else a private one."""
     system = Path("/bin/busybox")
     if system.exists() and b"/lib64/ld-linux" not in system.read_bytes()[:4096]:
         return system

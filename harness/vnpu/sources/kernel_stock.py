@@ -95,7 +95,9 @@ def _unpack(deb: Path, work: Path, members: tuple[str, ...]) -> None:
         apt.unpack_deb(deb, work)
         return
     # A pattern that matches nothing is no fault: other releases arrange things differently.
-    script = 'dpkg-deb --fsys-tarfile "$1" | { tar -x -C "$2" --wildcards --no-wildcards-match-slash'
+    script = (
+        'dpkg-deb --fsys-tarfile "$1" | { tar -x -C "$2" --wildcards --no-wildcards-match-slash'
+    )
     script += ' "$@" 2>&1 || true; }'
     script = script.replace('"$@"', " ".join(f"'{member}'" for member in members))
     run(["sh", "-c", script, "sh", deb, work], f"unpack {deb.name}")
@@ -105,7 +107,9 @@ def _relocate(work: Path, final: Path) -> None:
     """Let the header trees find each other where they are, not where a system would have them."""
     for makefile in work.glob("usr/src/linux-headers-*/Makefile"):
         text = makefile.read_text()
-        makefile.write_text(re.sub(r"(?<![\w.])/usr/(src|lib)/linux-", rf"{final}/usr/\1/linux-", text))
+        makefile.write_text(
+            re.sub(r"(?<![\w.])/usr/(src|lib)/linux-", rf"{final}/usr/\1/linux-", text)
+        )
     # BTF for modules needs pahole and the unstripped image; the driver does without.
     for vmlinux in work.glob("usr/src/linux-headers-*/vmlinux"):
         vmlinux.unlink()

@@ -67,9 +67,7 @@ def _work_dir(kernel: KernelArtifact, purpose: str) -> Path:
     return paths.cache_dir() / "module-build" / f"{kernel.key}-{purpose}"
 
 
-def _make_modules(
-    kernel: KernelArtifact, source: Path, folder: Path, *settings: str
-) -> list[str]:
+def _make_modules(kernel: KernelArtifact, source: Path, folder: Path, *settings: str) -> list[str]:
     cache.sync(source, folder)
     for stale in folder.rglob("*.ko"):
         stale.unlink()

@@ -57,11 +57,14 @@ class QemuArtifact:
     key: str
 
 
-def ensure(sanitize: bool = False) -> QemuArtifact:
+def ensure(sanitize: bool | None = None) -> QemuArtifact:
     """The QEMU to run: $QEMU, else one built from source (see ``qemu_source``).
 
-    ``sanitize``: with AddressSanitizer and UndefinedBehaviorSanitizer in the device.
+    ``sanitize``: with AddressSanitizer and UndefinedBehaviorSanitizer in the
+    device; if not said, $VNPU_SANITIZE decides.
     """
+    if sanitize is None:
+        sanitize = os.environ.get("VNPU_SANITIZE", "0") not in ("", "0")
     own = os.environ.get("QEMU")
     if own and not sanitize:
         return _own_binary(own)

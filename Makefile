@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+# The front door. Everything that is long happens once and is kept; see docs/setup.md.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+# The kernel to test on: stock, debug, or custom when KDIR names a built tree.
+LANE ?= $(if $(KDIR),custom,stock)
+# Workers, each with a virtual machine of its own.
+JOBS ?= $(shell nproc)
+# Run only tests that match, as pytest's -k.
+K ?=
+# Further arguments for pytest, or names of benchmarks.
+ARGS ?=
+
+VENV := .venv
+READY := $(VENV)/.ready
+PYTHON_BIN := $(VENV)/bin/python
+VNPU := $(VENV)/bin/vnpu
+PYTEST := $(PYTHON_BIN) -m pytest -q $(if $(K),-k '$(K)')
+REPORTS := build/report
+
+export KDIR KERNEL QEMU QEMU_SRC VNPU_CACHE
+
+.PHONY: help setup qemu-test check bench boot doctor lint format unit abi device device-asan \
+	kunit spec clean distclean
+
+help: ## what can be made
+	@echo 'make TARGET [LANE=stock|debug] [KDIR=DIR] [JOBS=N] [K=EXPRESSION] [ARGS=...]'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
+		awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+$(READY): pyproject.toml harness/setup.sh harness/vnpu/sources/data/packages.txt
+	@sh harness/setup.sh
+
+setup: $(READY) ## install what is missing on this machine, make .venv
+
+qemu-test: $(READY) ## build what is missing, boot, run the end-to-end tests
+	@$(VNPU) test --lane $(LANE) --jobs $(JOBS) $(if $(K),-k '$(K)') -- $(ARGS)
+
+check: $(READY) ## every gate: lint, unit, ABI, device, both kernels, KUnit
+	@$(VNPU) check --jobs $(JOBS)
+
+bench: $(READY) ## measure; ARGS names benchmarks
+	@$(PYTHON_BIN) tests/bench/run.py --lane $(LANE) $(ARGS)
+
+boot: $(READY) ## a shell in a guest with the driver loaded
+	@$(VNPU) boot --lane $(LANE)
+
+doctor: $(READY) ## what this machine has, and what is missing
+	@$(VNPU) doctor
+
+lint: $(READY) ## ruff, generated files, checkpatch, sparse
+	@$(VNPU) lint
+
+format: $(READY) ## format the Python sources
+	@$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format .
+
+unit: $(READY) ## tests that need nothing but Python and a compiler
+	@$(PYTEST) tests/unit --junitxml $(REPORTS)/unit.xml $(ARGS)
+
+abi: $(READY) ## the uAPI header: layout, 32 against 64 bits, golden file
+	@$(PYTEST) tests/abi --junitxml $(REPORTS)/abi.xml $(ARGS)
+
+device: $(READY) ## the device alone, without a guest
+	@$(VNPU) prepare qemu
+	@$(PYTEST) tests/device -n $(JOBS) --junitxml $(REPORTS)/device.xml $(ARGS)
+
+device-asan: $(READY) ## the same with sanitizers in the device
+	@VNPU_SANITIZE=1 $(VNPU) prepare qemu
+	@VNPU_SANITIZE=1 $(PYTEST) tests/device -n $(JOBS) --junitxml $(REPORTS)/device-asan.xml $(ARGS)
+
+kunit: $(READY) ## the driver's unit tests, inside the debug kernel
+	@$(VNPU) test --lane debug --jobs 1 tests/kunit -- $(ARGS)
+
+spec: $(READY) ## regenerate the hardware header and manual from spec/vnpu.yaml
+	@$(PYTHON_BIN) spec/generate.py
+
+clean: ## remove what was built here and the driver's builds in the cache
+	@rm -rf build
+	@if [ -x $(VNPU) ]; then $(VNPU) clean; fi
+
+distclean: ## remove the environment and the whole cache as well
+	@if [ -x $(VNPU) ]; then $(VNPU) clean --all; fi
+	@rm -rf build $(VENV) harness/*.egg-info
