@@ -371,7 +371,13 @@ static bool block(Gemm *g, size_t i0, size_t mb)
     return true;
 }
 
-static bool block_column(Gemm *g)
+static bool paused(const int *pause)
+{
+    return pause && __atomic_load_n(pause, __ATOMIC_RELAXED);
+}
+
+/* The blocks of a column from row @i0 on, until paused */
+static bool block_column(Gemm *g, size_t i0, uint64_t *done, const int *pause)
 {
     size_t m = g->p->m;
 
@@ -382,21 +388,36 @@ static bool block_column(Gemm *g)
         g->bias_now = vnpu_cursor_read(&g->bias, g->x->step[1],
                                        g->nb * sizeof(float), sizeof(float));
     }
-    g->a_rows = vnpu_cursor(g->p->a, 0);
-    g->c_rows = vnpu_cursor(g->p->c, g->j0 * sizeof(float));
+    g->a_rows = vnpu_cursor(g->p->a, i0 * g->p->k * g->elem);
+    g->c_rows = vnpu_cursor(g->p->c, (i0 * g->p->n + g->j0) * sizeof(float));
     g->c_started = false;
-    for (size_t i0 = 0; i0 < m; i0 += GEMM_MB) {
+    for (; i0 < m; i0 += GEMM_MB) {
         size_t mb = vnpu_min(m - i0, GEMM_MB);
 
         if (!block(g, i0, mb)) {
             return false;
         }
         vnpu_cursor_skip(&g->a_rows, mb * g->p->k * g->elem);
+        ++*done;
+        if (paused(pause)) {
+            return true;
+        }
     }
     return true;
 }
 
-bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p)
+static uint64_t blocks_of(uint32_t dim, uint32_t size)
+{
+    return (dim + size - 1) / size;
+}
+
+uint64_t vnpu_exec_gemm_blocks(uint32_t m, uint32_t n)
+{
+    return blocks_of(m, GEMM_MB) * blocks_of(n, GEMM_NB);
+}
+
+bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
+                         const int *pause)
 {
     Gemm g = {
         .x = x,
@@ -404,6 +425,7 @@ bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p)
         .elem = vnpu_dtype_bytes(p->dtype),
         .blas = x->blas && p->dtype != VNPU_DTYPE_I8,
     };
+    uint64_t column = blocks_of(p->m, GEMM_MB);
 
     _Static_assert(GEMM_NB <= STEP_ELEMS && GEMM_NB % 16 == 0, "block shape");
     if (g.blas) {
@@ -414,15 +436,29 @@ bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p)
                                   p->trans_b ? p->k : p->n);
         }
     }
-    g.b_rows = vnpu_cursor(p->b, 0);
-    if (p->has_bias) {
-        g.bias = vnpu_cursor(p->bias, 0);
+    g.j0 = *done / column * GEMM_NB;
+    if (g.j0 >= p->n) {
+        return true;
     }
-    for (g.j0 = 0; g.j0 < p->n; g.j0 += GEMM_NB) {
+    g.b_rows = vnpu_cursor(p->b, p->trans_b ? g.j0 * p->k * g.elem : 0);
+    if (p->has_bias) {
+        g.bias = vnpu_cursor(p->bias, g.j0 * sizeof(float));
+    }
+    for (; g.j0 < p->n; g.j0 += GEMM_NB) {
         g.nb = vnpu_min(p->n - g.j0, GEMM_NB);
-        if (!block_column(&g)) {
+        if (!block_column(&g, *done % column * GEMM_MB, done, pause)) {
             return false;
+        }
+        if (paused(pause)) {
+            break;
         }
     }
     return true;
+}
+
+bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p)
+{
+    uint64_t done = 0;
+
+    return vnpu_exec_gemm_some(x, p, &done, NULL);
 }

@@ -126,4 +126,14 @@ bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p);
 bool vnpu_exec_eltwise(VnpuExec *x, const VnpuEltwise *p);
 bool vnpu_exec_reduce(VnpuExec *x, const VnpuReduce *p);
 
+/*
+ * A big GEMM takes long, so it can be left between two blocks of c and gone on
+ * with later: @done counts blocks, from zero to vnpu_exec_gemm_blocks(). After
+ * each one @pause is read atomically; if it is not zero, the function returns
+ * true with what is done so far.
+ */
+bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
+                         const int *pause);
+uint64_t vnpu_exec_gemm_blocks(uint32_t m, uint32_t n);
+
 #endif

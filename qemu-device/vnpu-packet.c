@@ -31,7 +31,8 @@ struct VnpuPacketOp {
     VnpuStep (*inline_run)(VnpuCore *c, VnpuJob *job, VnpuFault *f);
     /* map the operands of the part at job->pos; sets job->part and job->u */
     bool (*prepare)(VnpuCore *c, VnpuJob *job, VnpuFault *f);
-    bool (*exec)(VnpuExec *x, const VnpuJob *job);
+    /* engine thread; may do less and make job->part smaller */
+    bool (*exec)(VnpuExec *x, VnpuJob *job);
 };
 
 static bool bad(VnpuFault *f, uint32_t code)
@@ -183,7 +184,7 @@ static bool copy_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
-static bool copy_exec(VnpuExec *x, const VnpuJob *job)
+static bool copy_exec(VnpuExec *x, VnpuJob *job)
 {
     return vnpu_exec_copy(x, &job->u.copy);
 }
@@ -318,7 +319,7 @@ static bool fill_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
-static bool fill_exec(VnpuExec *x, const VnpuJob *job)
+static bool fill_exec(VnpuExec *x, VnpuJob *job)
 {
     return vnpu_exec_fill(x, &job->u.fill);
 }
@@ -407,7 +408,7 @@ static bool gemm_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
             return bad(f, VNPU_FAULT_PARAM);
         }
     }
-    job->total = 1;
+    job->total = vnpu_exec_gemm_blocks(L32(p->m), L32(p->n));
     return true;
 }
 
@@ -416,7 +417,7 @@ static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
     Matrix op[VNPU_OPERANDS];
 
-    job->part = 1;
+    job->part = job->total - job->pos;
     gemm_operands(job, op);
     for (int i = 0; i < VNPU_OPERANDS; i++) {
         if (!map_rows(c, job, i, op[i].addr, op[i].rows, op[i].row_bytes,
@@ -442,9 +443,13 @@ static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
-static bool gemm_exec(VnpuExec *x, const VnpuJob *job)
+static bool gemm_exec(VnpuExec *x, VnpuJob *job)
 {
-    return vnpu_exec_gemm(x, &job->u.gemm);
+    uint64_t done = job->pos;
+    bool ok = vnpu_exec_gemm_some(x, &job->u.gemm, &done, job->pause);
+
+    job->part = done - job->pos;
+    return ok;
 }
 
 /* ELTWISE */
@@ -509,7 +514,7 @@ static bool eltwise_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
-static bool eltwise_exec(VnpuExec *x, const VnpuJob *job)
+static bool eltwise_exec(VnpuExec *x, VnpuJob *job)
 {
     return vnpu_exec_eltwise(x, &job->u.eltwise);
 }
@@ -561,7 +566,7 @@ static bool reduce_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
-static bool reduce_exec(VnpuExec *x, const VnpuJob *job)
+static bool reduce_exec(VnpuExec *x, VnpuJob *job)
 {
     return vnpu_exec_reduce(x, &job->u.reduce);
 }

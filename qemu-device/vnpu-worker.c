@@ -52,6 +52,9 @@ void vnpu_engine_submit(VnpuEngine *e)
     VnpuCore *c = e->core;
 
     qatomic_set(&e->abort, 0);
+    /* without a thread, never keep the main loop for longer than needed */
+    qatomic_set(&e->pause, !c->threads);
+    e->job.pause = &e->pause;
     e->job.completed = false;
     e->job.ns = 0;
     if (!c->threads) {
@@ -149,11 +152,12 @@ void vnpu_bus_off(VnpuCore *c)
 void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how)
 {
     trace_vnpu_quiesce(how == VNPU_QUIESCE_ABORT);
-    if (how == VNPU_QUIESCE_ABORT) {
-        /* all at once, then wait for each */
-        for (unsigned i = 0; i < c->nengines; i++) {
-            qatomic_set(&c->engine[i].abort, 1);
-        }
+    /* all at once, then wait for each */
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+        int *flag = how == VNPU_QUIESCE_ABORT ? &e->abort : &e->pause;
+
+        qatomic_set(flag, 1);
     }
     for (unsigned i = 0; i < c->nengines; i++) {
         VnpuEngine *e = &c->engine[i];

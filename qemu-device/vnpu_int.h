@@ -98,7 +98,7 @@ typedef struct VnpuPacketOp VnpuPacketOp;
 /*
  * A packet on its engine. A big one runs in parts, so that its preparation
  * does not hold the BQL for long; @total, @pos and @part are in units of the
- * opcode (bytes, rows, elements).
+ * opcode (bytes, rows, elements, blocks).
  */
 typedef struct VnpuJob {
     const VnpuPacketOp *op;
@@ -121,6 +121,7 @@ typedef struct VnpuJob {
         VnpuEltwise eltwise;
         VnpuReduce reduce;
     } u;
+    const int *pause;           /* atomic: come to an end where it can go on */
     uint64_t ns;                /* time the part took */
     bool completed;             /* the part ran to its end */
 } VnpuJob;
@@ -143,6 +144,7 @@ typedef struct VnpuEngine {
     VnpuJob job;                /* valid unless idle */
     bool busy;                  /* under the BQL: phase is not idle */
     int abort;                  /* atomic; the running packet is to stop */
+    int pause;                  /* atomic; see VnpuJob */
     VnpuExec *exec;
     QemuThread thread;
     QemuCond work;
@@ -301,7 +303,7 @@ const char *vnpu_packet_name(const VnpuJob *job);
 
 /* vnpu-worker.c: engines */
 typedef enum VnpuQuiesce {
-    VNPU_QUIESCE_FINISH,        /* let the running parts finish, keep state */
+    VNPU_QUIESCE_FINISH,        /* let the running parts end, keep state */
     VNPU_QUIESCE_ABORT,         /* stop and forget them */
 } VnpuQuiesce;
 
