@@ -508,7 +508,15 @@ static const struct vm_operations_struct vnpu_bo_vm_ops = {
 
 static void vnpu_gem_free(struct drm_gem_object *obj)
 {
-	ttm_bo_fini(&to_vnpu_bo(obj)->ttm);
+	struct ttm_buffer_object *tbo = &to_vnpu_bo(obj)->ttm;
+
+	/* The pin of vnpu_prime_import_sg_table(). */
+	if (drm_gem_is_imported(obj) && tbo->pin_count) {
+		dma_resv_lock(obj->resv, NULL);
+		ttm_bo_unpin(tbo);
+		dma_resv_unlock(obj->resv);
+	}
+	ttm_bo_fini(tbo);
 }
 
 static int vnpu_gem_pin(struct drm_gem_object *obj)
