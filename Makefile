@@ -24,7 +24,7 @@ REPORTS := build/report
 export KDIR KERNEL QEMU QEMU_SRC VNPU_CACHE
 
 .PHONY: help setup qemu-test check bench boot doctor lint format unit abi device device-asan \
-	kunit spec clean distclean
+	kunit spec uapi abi-golden clean distclean
 
 help: ## what can be made
 	@echo 'make TARGET [LANE=stock|debug] [KDIR=DIR] [JOBS=N] [K=EXPRESSION] [ARGS=...]'
@@ -77,6 +77,12 @@ kunit: $(READY) ## the driver's unit tests, inside the debug kernel
 
 spec: $(READY) ## regenerate the hardware header and manual from spec/vnpu.yaml
 	@$(PYTHON_BIN) spec/generate.py
+
+uapi: $(READY) ## regenerate the Python of the uAPI from the C header
+	@$(PYTHON_BIN) -m vnpu.uapi
+
+abi-golden: $(READY) ## accept a changed uAPI as the promised one
+	@$(PYTHON_BIN) -m vnpu.uapi --golden tests/abi/golden.txt
 
 clean: ## remove what was built here and the driver's builds in the cache
 	@rm -rf build
