@@ -84,10 +84,11 @@ _RULE = re.compile(r"^(={20,}|-{20,}|\*{20,})$")
 #: what belongs to a report without an end mark
 _CONTINUES = re.compile(
     r"^(\s|Call Trace|<|RIP|Code|RAX|RDX|RBP|R\d\d|RSP|FS|CS|CR2|PKRU|Modules|Hardware|CPU|"
-    r"Tainted|EFLAGS|Workqueue|task:|stack|Comm|Mem-Info|#\d|\[<|\? |NMI|Sending|Preemption|"
+    r"Tainted|EFLAGS|Workqueue|task:|stack|Comm|Mem-Info|#|\[<|\? |NMI|Sending|Preemption|"
     r"backtrace|hex dump|preempt_count|in_atomic|\d+ locks? held|no locks|stack backtrace|"
     r"Showing|irq event|hardirqs|softirqs|INFO:|turning off|ret_from|entry_|other info|\"echo 0)"
 )
+_END_STACK = "</TASK>"
 _LONGEST = 160
 _MARKER = "vnpu-harness: marker"
 
@@ -157,6 +158,8 @@ def _end(bare: list[str], start: int, ruled: bool) -> int:
     """The line behind the report that starts here."""
     last = min(start + _LONGEST, len(bare))
     cut = bare[start] == _CUT
+    # Has a rule above but none below; its own stack is the last thing in it.
+    lockdep = ruled and _classify_bare(bare[start]) is Kind.LOCKDEP
     for i in range(start + 1, last):
         if _MARKER in bare[i]:
             return i
@@ -165,6 +168,8 @@ def _end(bare: list[str], start: int, ruled: bool) -> int:
         if cut:
             continue  # it ends with its end mark only
         if ruled and _RULE.match(bare[i]) and bare[i][0] == "=":
+            return i + 1
+        if lockdep and bare[i].strip() == _END_STACK:
             return i + 1
         if bare[i] == _CUT:
             return i

@@ -19,7 +19,7 @@ from vnpu.vm.process import QemuProcess
 from vnpu.vm.qmp import Qmp
 
 #: for a kernel with all its checks on a machine without KVM and with other work
-BOOT_TIMEOUT_S = 180.0
+BOOT_TIMEOUT_S = 300.0
 #: stands for the machine's directory in further arguments
 DIRECTORY = "{dir}"
 #: how long a dying guest may take to take QEMU along, once its agent is gone
