@@ -130,7 +130,7 @@ class QtestMachine:
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Run a QMP command; RigError when it fails."""
         try:
-            return self._monitor().cmd(command.replace("_", "-"), **arguments)
+            return self._monitor().cmd(command, **arguments)
         except (QMPError, OSError, EOFError) as error:
             raise RigError(f"QMP {command} failed: {error}", console_tail=self.log) from error
 
