@@ -4,14 +4,17 @@
  */
 
 #include <linux/bitfield.h>
+#include <linux/debugfs.h>
 #include <linux/seq_file.h>
 
 #include <drm/drm_debugfs.h>
 #include <drm/drm_drv.h>
+#include <drm/drm_file.h>
 
 #include "vnpu_debugfs.h"
 #include "vnpu_device.h"
 #include "vnpu_latency.h"
+#include "vnpu_reset.h"
 #include "vnpu_ring.h"
 #include "vnpu_ttm.h"
 #include "vnpu_vm.h"
@@ -79,6 +82,13 @@ static int vnpu_debugfs_queues(struct seq_file *m, void *data)
 	return 0;
 }
 
+/* Any write resets the device, as if a queue of the kernel had hung. */
+static int vnpu_debugfs_reset(void *data, u64 value)
+{
+	return vnpu_reset_device(data);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(vnpu_debugfs_reset_fops, NULL, vnpu_debugfs_reset, "%llu\n");
+
 /*
  * DRM core does not call drm_driver.debugfs_init for an accel minor, and gives
  * it its directory when it registers the device: called after that.
@@ -87,6 +97,8 @@ void vnpu_debugfs_init(struct vnpu_device *vdev)
 {
 	drm_debugfs_add_file(&vdev->drm, "queues", vnpu_debugfs_queues, NULL);
 	drm_debugfs_add_file(&vdev->drm, "ring_latency", vnpu_latency_show, NULL);
+	debugfs_create_file_unsafe("reset", 0200, vdev->drm.accel->debugfs_root, vdev,
+				   &vnpu_debugfs_reset_fops);
 	vnpu_ttm_debugfs_init(vdev, vdev->drm.accel);
 	vnpu_vm_debugfs_init(vdev, vdev->drm.accel);
 }

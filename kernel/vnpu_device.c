@@ -152,7 +152,8 @@ static struct vnpu_ring *vnpu_device_kernel_ring(struct vnpu_device *vdev, u32 i
 	return ret ? ERR_PTR(ret) : ring;
 }
 
-static int vnpu_device_init_rings(struct vnpu_device *vdev)
+/* Memory that rings share: there before the device may write to it. */
+static int vnpu_device_init_memory(struct vnpu_device *vdev)
 {
 	vdev->replay_buf = drmm_kmalloc(&vdev->drm, VNPU_RING_BYTES, GFP_KERNEL);
 	if (!vdev->replay_buf)
@@ -161,9 +162,11 @@ static int vnpu_device_init_rings(struct vnpu_device *vdev)
 	vdev->fences = dmam_alloc_coherent(&vdev->pdev->dev,
 					   VNPU_MAX_QUEUES * sizeof(*vdev->fences),
 					   &vdev->fences_dma, GFP_KERNEL);
-	if (!vdev->fences)
-		return -ENOMEM;
+	return vdev->fences ? 0 : -ENOMEM;
+}
 
+static int vnpu_device_init_rings(struct vnpu_device *vdev)
+{
 	vdev->paging_ring = vnpu_device_kernel_ring(vdev, VNPU_PAGING_QUEUE, "vnpu-paging");
 	if (IS_ERR(vdev->paging_ring))
 		return PTR_ERR(vdev->paging_ring);
@@ -290,11 +293,11 @@ int vnpu_device_init(struct vnpu_device *vdev)
 		return ret;
 	pci_set_master(pdev);
 
-	ret = devm_add_action_or_reset(&pdev->dev, vnpu_device_unplug, vdev);
+	ret = vnpu_device_init_wqs(vdev);
 	if (ret)
 		return ret;
 
-	ret = vnpu_device_init_wqs(vdev);
+	ret = vnpu_device_init_memory(vdev);
 	if (ret)
 		return ret;
 
@@ -303,6 +306,11 @@ int vnpu_device_init(struct vnpu_device *vdev)
 		return ret;
 
 	ret = vnpu_irq_init(vdev);
+	if (ret)
+		return ret;
+
+	/* Undone ahead of all above, which the device uses from here on. */
+	ret = devm_add_action_or_reset(&pdev->dev, vnpu_device_unplug, vdev);
 	if (ret)
 		return ret;
 	vnpu_events_start(vdev);

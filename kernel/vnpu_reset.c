@@ -177,6 +177,25 @@ static void vnpu_reset_device_locked(struct vnpu_device *vdev)
 	}
 }
 
+/* By hand. */
+int vnpu_reset_device(struct vnpu_device *vdev)
+{
+	bool cookie;
+	int idx;
+
+	if (!drm_dev_enter(&vdev->drm, &idx))
+		return -ENODEV;
+
+	cookie = dma_fence_begin_signalling();
+	down_write(&vdev->reset_lock);
+	vnpu_reset_device_locked(vdev);
+	up_write(&vdev->reset_lock);
+	dma_fence_end_signalling(cookie);
+
+	drm_dev_exit(idx);
+	return vdev->wedged ? -EIO : 0;
+}
+
 /* Stop the hardware queue of a ring, with the whole device if need be. */
 void vnpu_reset_queue_locked(struct vnpu_ring *ring)
 {

@@ -317,6 +317,16 @@ static void vnpu_ring_hw_start(struct vnpu_ring *ring)
 		     FIELD_PREP(VNPU_QUEUE_CONFIG_ENGINE_MASK, ring->engine) |
 		     FIELD_PREP(VNPU_QUEUE_CONFIG_PRIORITY_MASK, ring->priority);
 
+	/*
+	 * The hardware counts from zero again. Fence values go on; those that
+	 * the record had are signalled.
+	 */
+	spin_lock_irq(&ring->lock);
+	vdev->fences[ring->id].busy_ns = 0;
+	vdev->fences[ring->id].value = cpu_to_le64(0);
+	ring->last_busy = 0;
+	spin_unlock_irq(&ring->lock);
+
 	vnpu_write64(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_BASE_LO), ring->dma);
 	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONFIG), config);
 	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONTEXT), ring->ctx);
@@ -336,7 +346,6 @@ void vnpu_ring_hw_save(struct vnpu_ring *ring)
 
 	spin_lock_irqsave(&ring->lock, irq);
 	vnpu_ring_account(ring, busy);
-	ring->last_busy = 0;
 	spin_unlock_irqrestore(&ring->lock, irq);
 }
 
@@ -472,7 +481,6 @@ static int vnpu_ring_hw_init(struct vnpu_ring *ring, u32 id)
 	if (ret)
 		goto out_exit;
 
-	memset(&vdev->fences[ring->id], 0, sizeof(*vdev->fences));
 	ring->vector = vnpu_irq_vector_of(vdev, ring->id);
 	vnpu_irq_attach(ring);
 	vnpu_ring_hw_start(ring);
