@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     except VnpuError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    if problems:
+        problems.append("harness/vnpu/uapi is stale: run `make uapi`")
     print("\n".join(problems) or "uapi: up to date")
     return 1 if problems else 0
 
