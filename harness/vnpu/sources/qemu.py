@@ -239,7 +239,9 @@ def _choose_variant(tree: Path, variant: str) -> None:
     if marker.exists() and marker.read_text() == variant:
         return
     marker.unlink(missing_ok=True)
-    for product in (*(tree / "build").glob("*.p/hw_misc_vnpu_*.o"), tree / "build" / BINARY):
+    build = tree / "build"
+    objects = [*build.glob("*.p/hw_misc_vnpu_*.o"), *build.glob("hw/misc/vnpu/**/*.o")]
+    for product in (*objects, build / BINARY):
         product.unlink(missing_ok=True)
     marker.write_text(variant)
 

@@ -23,13 +23,13 @@ for arg; do
 done
 
 case $output in
+*hw_misc_vnpu* | hw/misc/vnpu/*)
+	exec $gcc "$@" -g $VNPU_SANITIZE_FLAGS ;;
 lib*.p/*.c.o | tcg/*.p/*.c.o | gdbstub/*.p/*.c.o) ;;
 *) exec $gcc "$@" ;;
 esac
 
 case $output in
-*hw_misc_vnpu*)
-	exec $gcc "$@" -g $VNPU_SANITIZE_FLAGS ;;
 */trace_trace-* | *meson-generated_.._trace_* | *meson-generated_.._qapi_*)
 	exec $gcc -iquote "@PCH@" "$@" -O0 -w ;;
 *libqemu-x86_64*tcg_* | *tcg.a.p* | *libtcg* | *softfloat* | *physmem* | *system_memory*)
