@@ -37,7 +37,10 @@
 /* engines a device may have */
 #define VNPU_MAX_ENGINES			0x8
 
-/* context that does not translate: bit 63 of an address selects VRAM (offset) or host DMA address */
+/*
+ * context that does not translate: bit 63 of an address selects VRAM (offset)
+ * or host DMA address
+ */
 #define VNPU_PHYS_CONTEXT			0x0
 
 /* in the physical context, set for a VRAM offset */
@@ -70,7 +73,10 @@
 /* largest event ring: log2 of its records */
 #define VNPU_EVENT_LOG2_MAX			0xc
 
-/* largest command buffer; its size is a multiple of 8, its address 8-byte aligned */
+/*
+ * largest command buffer; its size is a multiple of 8, its address 8-byte
+ * aligned
+ */
 #define VNPU_CMD_MAX_BYTES			0x10000
 
 /* largest packet in a command buffer */
@@ -236,7 +242,9 @@
 #define VNPU_CTX_CONTROL_VALID_SHIFT		0
 #define VNPU_CTX_CONTROL_VALID_MASK		0x1u
 
-/* one block a queue; BASE, CONFIG, CONTEXT and VECTOR are ignored while enabled */
+/*
+ * one block a queue; BASE, CONFIG, CONTEXT and VECTOR are ignored while enabled
+ */
 #define VNPU_QUEUE_BASE				0x8000
 #define VNPU_QUEUE_STRIDE			0x80
 #define VNPU_QUEUE(i)				(VNPU_QUEUE_BASE + (i) * VNPU_QUEUE_STRIDE)
@@ -284,7 +292,10 @@
 /* ro: last doorbell value: free-running index one past the last entry */
 #define VNPU_QUEUE_REG_TAIL			0x20
 
-/* ro: ring entries and packets finished, wraps; a blocked WAIT does not advance it */
+/*
+ * ro: ring entries and packets finished, wraps; a blocked WAIT does not advance
+ * it
+ */
 #define VNPU_QUEUE_REG_PROGRESS			0x24
 
 /* ro: value of the last fence written */
@@ -387,7 +398,10 @@ enum vnpu_fault {
 	VNPU_FAULT_RING = 7,
 	/* unknown opcode, or one not allowed at this level */
 	VNPU_FAULT_OPCODE = 8,
-	/* packet length wrong for its opcode or beyond its buffer; command buffer size wrong */
+	/*
+	 * packet length wrong for its opcode or beyond its buffer; command
+	 * buffer size wrong
+	 */
 	VNPU_FAULT_LENGTH = 9,
 	/* reserved bit or field set */
 	VNPU_FAULT_RESERVED = 10,
@@ -514,7 +528,10 @@ struct vnpu_pkt_ring_indirect {
 	__le32 reserved[4];
 };
 
-/* write a fence record, then raise the queue's vector; all before it in the queue has finished and is visible */
+/*
+ * write a fence record, then raise the queue's vector; all before it in the
+ * queue has finished and is visible
+ */
 struct vnpu_pkt_ring_fence {
 	__le32 hdr;
 	__le32 reserved0;
@@ -544,7 +561,10 @@ struct vnpu_pkt_nop {
 	__le32 reserved;
 };
 
-/* block the queue until memory compares; looked at after every SIGNAL and once a millisecond */
+/*
+ * block the queue until memory compares; looked at after every SIGNAL and once
+ * a millisecond
+ */
 struct vnpu_pkt_wait {
 	__le32 hdr;
 	__le32 compare;
@@ -590,7 +610,10 @@ struct vnpu_pkt_fill {
 	__le64 size;
 };
 
-/* c[m,n] = activation(a[m,k] x b[k,n] + bias[n]), row major; i8 gives i32 exactly, f16, bf16 and f32 give f32; bias has the type of c */
+/*
+ * c[m,n] = activation(a[m,k] x b[k,n] + bias[n]), row major; i8 gives i32
+ * exactly, f16, bf16 and f32 give f32; bias has the type of c
+ */
 struct vnpu_pkt_gemm {
 	__le32 hdr;
 	__le32 dtype;
@@ -612,7 +635,10 @@ struct vnpu_pkt_gemm {
 #define VNPU_GEMM_FLAG_TRANS_B			0x2
 #define VNPU_GEMM_FLAG_ACCUMULATE		0x4
 
-/* dst[i] = a[i] op b[i]; i8 saturates, i32 wraps, f16 and bf16 compute in f32 and round to nearest even; dst may equal a or b */
+/*
+ * dst[i] = a[i] op b[i]; i8 saturates, i32 wraps, f16 and bf16 compute in f32
+ * and round to nearest even; dst may equal a or b
+ */
 struct vnpu_pkt_eltwise {
 	__le32 hdr;
 	__le32 op;
@@ -624,7 +650,10 @@ struct vnpu_pkt_eltwise {
 	__le32 reserved;
 };
 
-/* dst[r] = op over src[r, 0..cols), rows contiguous; i8 and i32 give i32 (wraps), the float types give f32 */
+/*
+ * dst[r] = op over src[r, 0..cols), rows contiguous; i8 and i32 give i32
+ * (wraps), the float types give f32
+ */
 struct vnpu_pkt_reduce {
 	__le32 hdr;
 	__le32 op;
@@ -642,7 +671,10 @@ struct vnpu_rec_fence {
 	__le64 busy_ns;
 };
 
-/* one entry of the event ring; EVENT_TAIL advances and EVENT_VECTOR is raised after it is written */
+/*
+ * one entry of the event ring; EVENT_TAIL advances and EVENT_VECTOR is raised
+ * after it is written
+ */
 struct vnpu_rec_event {
 	__le32 type;
 	__le32 seq;

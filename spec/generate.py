@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def define(name: str, value: Any) -> str:
     """A #define whose value starts at a tab stop."""
     tabs = "\t" * max(1, (48 - len("#define ") - len(name) + 7) // 8)
     return f"#define {name}{tabs}{value}"
+
+
+def comment(text: str, indent: str = "") -> str:
+    """A C comment of at most 80 columns: one line if it fits, else a block."""
+    width = 80 - len(indent.expandtabs(8))
+    if len(text) + len("/*  */") <= width:
+        return f"{indent}/* {text} */"
+    rows = textwrap.wrap(text, width - len(" * "), break_long_words=False)
+    return "\n".join((f"{indent}/*", *(f"{indent} * {row}" for row in rows), f"{indent} */"))
 
 
 def field_define(name: str, field: dict[str, Any], width: int) -> str:
@@ -136,6 +146,7 @@ def render() -> dict[str, str]:
     env.globals.update(
         s=spec,
         hex=hexstr,
+        comment=comment,
         define=define,
         fielddef=field_define,
         ctype=ctype,
