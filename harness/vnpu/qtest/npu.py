@@ -52,20 +52,9 @@ def device(**properties: Any) -> str:
 
 
 class VnpuQtest:
-    """A device that has been set up: BARs, bus mastering and MSI-X.
+    """A device that has been set up: BARs, bus mastering and MSI-X."""
 
-    One that comes out of a migration is left as it is: *like* is the device that was saved,
-    whose allocations are continued.
-    """
-
-    def __init__(
-        self,
-        machine: QtestMachine,
-        slot: int = SLOT,
-        *,
-        number: int = 0,
-        like: VnpuQtest | None = None,
-    ) -> None:
+    def __init__(self, machine: QtestMachine, slot: int = SLOT, *, number: int = 0) -> None:
         self.machine = machine
         self.qtest = machine.qtest
         self.pci = pci.PciFunction(machine.qtest, slot)
@@ -73,11 +62,6 @@ class VnpuQtest:
         self.msix = self.regs + const.BAR_REGS_SIZE
         self.aperture = _VRAM + (number << 36)
         self._events: EventRing | None = None
-        if like is not None:
-            self.ram, self.vram, self.tables = like.ram, like.vram, like.tables
-            self.vectors = like.vectors
-            self._vector_page = like._vector_page
-            return
         self.assign()
         share = machine.memory // 2
         self.ram = Arena(_RAM_START + number * share, (number + 1) * share)
@@ -87,6 +71,14 @@ class VnpuQtest:
         self.vectors = self.read32(Reg.VECTORS)
         self._vector_page = self.ram.alloc(4 * self.vectors)
         self.enable_msix()
+
+    def move_to(self, machine: QtestMachine) -> None:
+        """Go on with the device in *machine*, which has taken over its state.
+
+        Contexts, queues and buffers follow.
+        """
+        self.machine = machine
+        self.qtest = self.pci.qtest = machine.qtest
 
     # Configuration
 

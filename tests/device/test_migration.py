@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: MIT
+"""State saved by one process and taken up by another, at rest and in the middle of work."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vnpu.errors import RigError
+from vnpu.hw import golden, regs
+from vnpu.hw.codes import Dtype, EngineType, Fault, QueueState
+from vnpu.hw.packets import Copy, Eltwise, Fill, Gemm, Nop, RingNop, Signal, Wait
+from vnpu.hw.regs import REGISTERS, EngineReg, QueueReg, Reg
+from vnpu.qtest import QtestMachine, Queue, VnpuQtest
+from vnpu.qtest.npu import PHYS_VRAM, VRAM, device
+
+MS = 1_000_000
+ALL_ONES = (1 << 64) - 1
+
+Move = Callable[[VnpuQtest], None]
+
+
+@pytest.fixture
+def move(launch, properties, shared_folder: Path) -> Move:
+    """Save a device, and go on with it in a new process."""
+    count = 0
+
+    def to_new_process(npu: VnpuQtest) -> None:
+        nonlocal count
+        count += 1
+        state = shared_folder / f"state{count}"
+        npu.machine.save(state)
+        target = launch([device(**properties)], incoming=True)
+        target.load(state)
+        npu.move_to(target)
+
+    return to_new_process
+
+
+def snapshot(npu: VnpuQtest) -> dict[str, int]:
+    """All registers of some blocks, but those of time."""
+    out = {}
+    for key, reg in REGISTERS.items():
+        if "TIMESTAMP" in key:
+            continue
+        for index in range(8) if reg.block else (0,):
+            base = regs.BLOCKS[reg.block].at(index) if reg.block else 0
+            out[f"{key}[{index}]"] = npu.read32(base + reg.offset)
+    return out
+
+
+def busy(npu: VnpuQtest, queue: Queue) -> bool:
+    status = regs.unpack("ENGINE.STATUS", npu.engine(queue.engine, EngineReg.STATUS))
+    return bool(status["BUSY"]) and status["QUEUE"] == queue.index
+
+
+def test_registers_and_memory(npu, move):
+    ctx = npu.context(3)
+    npu.write32(Reg.SCRATCH, 0x1234)
+    npu.events.take()
+    done = npu.queue(1, ctx=ctx, log2=5)
+    done.run(Nop())
+    faulted = npu.queue(2)
+    faulted.put(RingNop(opcode=0))
+    faulted.doorbell()
+    faulted.expect_fault()
+    npu.queue(3, enable=False)
+    content = np.random.default_rng(0).integers(0, 256, 100_000, np.uint8).tobytes()
+    at = npu.alloc(len(content), vram=True)
+    npu.store(True, at, content)
+
+    # a stopped machine is what is saved: nothing moves between the two looks
+    npu.machine.qmp("stop")
+    before, now = snapshot(npu), npu.read64(Reg.TIMESTAMP)
+    move(npu)
+    assert snapshot(npu) == before
+    assert npu.read64(Reg.TIMESTAMP) >= now
+    assert npu.load(True, at, len(content)) == content
+
+    # and it works on: old queues, contexts, interrupts
+    npu.interrupted(done.vector)
+    done.run(Nop())
+    npu.until(lambda: npu.interrupted(done.vector), "an interrupt")
+    faulted.reset()
+    faulted.enable()
+    faulted.run(Nop())
+
+
+def test_blocked_wait_and_work_behind_it(npu, move):
+    """The command buffer's memory is overwritten meanwhile: the device has it."""
+    word, target = npu.alloc(8, vram=False), npu.alloc(4096, vram=True)
+    queue = npu.queue(2)
+    at, size = queue.commands(
+        Wait(addr=word, compare="GE", value=5, mask=ALL_ONES),
+        Fill(pattern=0x77777777, dst=PHYS_VRAM | target, size=4096),
+    )
+    from vnpu.hw.packets import RingIndirect
+
+    queue.put(RingIndirect(addr=at, size=size), queue.next_fence())
+    queue.submit(Signal(op="SET", addr=word, value=99))
+    npu.until(lambda: queue.state == QueueState.WAITING, "the WAIT")
+    npu.store(False, at, bytes(size))
+
+    move(npu)
+    assert queue.state == QueueState.WAITING
+    npu.qtest.clock_step(5 * MS)
+    assert not queue.signaled(1)
+    npu.qtest.write_int(word, 5, 8)
+    queue.wait(step_ns=MS)
+    assert npu.load(True, target, 4096) == b"\x77" * 4096
+    assert npu.qtest.read_int(word, 8) == 99
+
+
+@pytest.mark.parametrize("moves", [1, 3])
+def test_in_the_middle_of_work(npu, move, moves):
+    """A chain of dependent packets on two engines, moved at random points."""
+    rounds, count = 400, 300_000
+    data = np.random.default_rng(moves).integers(-100, 100, count, np.int32)
+    a, b, word = (npu.alloc(size, vram=True) for size in (count * 4, count * 4, 8))
+    npu.store(True, a, data.tobytes())
+    pa, pb, pw = (PHYS_VRAM | at for at in (a, b, word))
+    copier, adder = npu.queue(2), npu.queue(3, kind=EngineType.TENSOR)
+    copies: list[Any] = []
+    adds: list[Any] = []
+    for n in range(rounds):
+        copies += [
+            Wait(addr=pw, compare="EQ", value=2 * n, mask=ALL_ONES),
+            Copy(src=pa, dst=pb, size=count * 4),
+            Signal(op="ADD", addr=pw, value=1),
+        ]
+        adds += [
+            Wait(addr=pw, compare="EQ", value=2 * n + 1, mask=ALL_ONES),
+            Eltwise(op="ADD", dtype="I32", a=pa, b=pb, dst=pa, count=count),
+            Signal(op="ADD", addr=pw, value=1),
+        ]
+    copier.submit(*copies)
+    adder.submit(*adds)
+    for n in range(moves):
+        goal = (n + 1) * 2 * rounds // (moves + 2)
+        npu.until(lambda goal=goal: npu.vram64(word) >= goal, "some progress")
+        move(npu)
+    assert npu.vram64(word) < 2 * rounds
+    for queue in (copier, adder):
+        queue.wait(timeout_s=60)
+    got = np.frombuffer(npu.load(True, a, count * 4), np.int32)
+    with np.errstate(over="ignore"):
+        want = data.astype(np.int64) << min(rounds, 40)
+    np.testing.assert_array_equal(got, want.astype(np.int32))
+
+
+@pytest.mark.parametrize("dtype", ["I8", "F32"])
+def test_in_the_middle_of_a_gemm(npu, move, dtype):
+    """One packet that takes long, and adds to its result: no block may be done twice."""
+    m, n, k = 1500, 700, 1500
+    rng = np.random.default_rng(1)
+    if dtype == "I8":
+        a, b = (golden.random(rng, s, dtype) for s in ((m, k), (k, n)))
+    else:
+        # small integers: sums are exact, in any order
+        a, b = (rng.integers(-4, 5, s).astype(np.float32) for s in ((m, k), (k, n)))
+    c = rng.integers(-9, 9, (m, n)).astype(golden.stored(golden.result(dtype)))
+    places = []
+    for matrix in (a, b, c):
+        at = npu.alloc(matrix.nbytes, vram=True)
+        npu.store(True, at, matrix.tobytes())
+        places.append(at)
+    queue = npu.queue(2, kind=EngineType.TENSOR)
+    pa, pb, pc = (PHYS_VRAM | at for at in places)
+    repeat = 6
+    gemm = Gemm(
+        dtype=Dtype[dtype], flags="ACCUMULATE", a=pa, b=pb, c=pc, m=m, n=n, k=k, lda=k, ldb=n, ldc=n
+    )
+    queue.submit(*[gemm] * repeat)
+    npu.until(lambda: busy(npu, queue), "the GEMM on its engine")
+    move(npu)
+    assert not queue.signaled(1)
+    queue.wait(timeout_s=200)
+    got = np.frombuffer(npu.load(True, places[2], c.nbytes), c.dtype).reshape(m, n)
+    product = golden.gemm(a, b, dtype).astype(np.int64)
+    np.testing.assert_array_equal(got, (c + repeat * product).astype(c.dtype))
+
+
+def test_masked_interrupt_stays_pending(npu, move):
+    queue = npu.queue(2)
+    npu.mask_vector(queue.vector, True)
+    queue.run(Nop())
+    npu.until(lambda: npu.vector_pending(queue.vector), "the pending bit")
+    move(npu)
+    assert npu.vector_pending(queue.vector)
+    assert not npu.interrupted(queue.vector)
+    npu.mask_vector(queue.vector, False)
+    assert npu.interrupted(queue.vector)
+
+
+def test_disabled_queue_with_work_left(npu, move):
+    queue = npu.queue(2)
+    word = npu.alloc(8, vram=False)
+    queue.submit(Wait(addr=word, compare="EQ", value=1, mask=ALL_ONES))
+    npu.until(lambda: queue.state == QueueState.WAITING, "the WAIT")
+    queue.enable(False)
+    move(npu)
+    assert queue.state == QueueState.DISABLED
+    npu.qtest.write_int(word, 1, 8)
+    queue.enable()
+    queue.wait(step_ns=MS)
+
+
+def test_fault_is_not_told_twice(npu, move):
+    npu.events.take()
+    queue = npu.queue(2)
+    queue.put(RingNop(opcode=0))
+    queue.doorbell()
+    queue.expect_fault()
+    move(npu)
+    assert npu.read32(Reg.EVENT_TAIL) == 1
+    assert npu.events.take() == []
+    assert queue.fault == Fault.OPCODE
+
+
+def test_many_clones_of_one_template(launch, shared_folder):
+    """Memory in files, shared copy-on-write: how the rig restores a booted guest."""
+    ram, vram, state = (shared_folder / name for name in ("ram", "vram", "state"))
+
+    def line(share: bool) -> list[str]:
+        options = "share=on" if share else "share=off,readonly=on,rom=off"
+        return [
+            *("-machine", "memory-backend=pc.ram"),
+            *("-object", f"memory-backend-file,id=pc.ram,size=64M,mem-path={ram},{options}"),
+            *("-object", f"memory-backend-file,id=vram,size={VRAM},mem-path={vram},{options}"),
+        ]
+
+    template = launch([device(memdev="vram")], line(True))
+    npu = VnpuQtest(template)
+    queue = npu.queue(2)
+    target = npu.alloc(4096, vram=True)
+    queue.run(Fill(pattern=0x11111111, dst=PHYS_VRAM | target, size=64))
+    template.save(state, ["x-ignore-shared"])
+    assert template.close() == 0
+
+    for n in range(2, 5):
+        machine = launch([device(memdev="vram")], line(False), incoming=True)
+        machine.load(state, ["x-ignore-shared"])
+        npu.move_to(machine)
+        assert npu.load(True, target, 64) == b"\x11" * 64
+        queue.fence, queue.tail = 1, queue.read32(QueueReg.TAIL)
+        queue.run(Fill(pattern=n, dst=PHYS_VRAM | target, size=64))
+        assert npu.load(True, target, 1) == bytes([n])
+    assert vram.read_bytes()[target : target + 64] == b"\x11" * 64
+
+
+def test_different_device_refuses_the_state(npu, launch, shared_folder):
+    state = shared_folder / "state"
+    npu.machine.save(state)
+    with QtestMachine([device(queues=8)], incoming=True) as other, pytest.raises(RigError):
+        other.load(state)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_state_is_survived(npu, shared_folder, seed):
+    """Bits flipped where the device's own state is: it is refused or loaded, never a crash."""
+    queue = npu.queue(2)
+    word = npu.alloc(8, vram=False)
+    queue.submit(Wait(addr=word, compare="EQ", value=1, mask=ALL_ONES))
+    npu.until(lambda: queue.state == QueueState.WAITING, "the WAIT")
+    npu.write32(Reg.SCRATCH, 0x600DCAFE)
+    state = shared_folder / "state"
+    npu.machine.save(state)
+    data = bytearray(state.read_bytes())
+    # numbers are saved in network order
+    scratch = data.rindex(bytes.fromhex("600dcafe"))
+    rng = random.Random(seed)
+    for _ in range(rng.choice([1, 4, 32])):
+        data[scratch + rng.randrange(-64, 9000)] ^= 1 << rng.randrange(8)
+    state.write_bytes(data)
+
+    machine = QtestMachine([device()], incoming=True)
+    with machine:
+        try:
+            machine.load(state)
+            npu.move_to(machine)
+            npu.qtest.clock_step(5 * MS)
+            npu.reset()
+            assert npu.read32(Reg.SCRATCH) == 0
+        except RigError:
+            pass
+        status = machine.close()
+        assert status >= 0, f"QEMU died of signal {-status}: {machine.log}"
