@@ -27,6 +27,7 @@
 #include "vnpu_ring.h"
 #include "vnpu_sync.h"
 #include "vnpu_trace.h"
+#include "vnpu_validate.h"
 #include "vnpu_vm.h"
 
 /**
@@ -54,8 +55,9 @@
  * taken back, and repeating the ioctl would not be the same: another thread may
  * have changed the same range in between. So everything that may take long, the
  * earlier binds of the VM and moves of the BOs, is waited for before the third
- * phase, where a signal does no harm. What is left is a job that has nothing to
- * wait for.
+ * phase, where a signal does no harm, and with no lock held: the second phase is
+ * given up and started again after the wait. What is left at the end is a job
+ * that has nothing to wait for.
  */
 
 /* A change of page tables, on its way to the hardware. */
@@ -103,6 +105,9 @@ struct vnpu_bind {
 
 	struct drm_exec exec;
 	struct vnpu_bind_job *job;
+
+	/* What has to be waited for before the second phase may be repeated. */
+	struct dma_fence *wait;
 
 	/* The operation that is being carried out. */
 	const struct vnpu_bind_op *op;
@@ -584,28 +589,34 @@ static int bind_prepare_tables(struct vnpu_bind *bind)
 	return ret ? ret : vnpu_pt_prepare_done(txn);
 }
 
-static int bind_wait_fence(struct dma_fence *fence)
+/* The fence is to be waited for, unless it is signalled. */
+static bool bind_must_wait(struct vnpu_bind *bind, struct dma_fence *fence)
 {
-	long ret = fence ? dma_fence_wait(fence, true) : 0;
+	if (!fence || dma_fence_is_signaled(fence))
+		return false;
 
-	return ret < 0 ? ret : 0;
+	bind->wait = dma_fence_get(fence);
+	return true;
 }
 
-/* What the job would wait for, while a signal still does no harm. */
-static int bind_wait_deps(struct vnpu_bind *bind)
+/* -EAGAIN: the job would have to wait, for bind->wait first of all. */
+static int bind_find_wait(struct vnpu_bind *bind)
 {
+	struct dma_resv_iter cursor;
 	struct drm_gem_object *obj;
-	long ret;
+	struct dma_fence *fence;
 
-	ret = bind_wait_fence(bind->vm->last_bind);
-	if (ret || !bind->map)
-		return ret;
+	if (bind_must_wait(bind, bind->vm->last_bind))
+		return -EAGAIN;
+	if (!bind->map)
+		return 0;
 
 	drm_exec_for_each_locked_object(&bind->exec, obj) {
-		ret = dma_resv_wait_timeout(obj->resv, DMA_RESV_USAGE_KERNEL,
-					    true, MAX_SCHEDULE_TIMEOUT);
-		if (ret < 0)
-			return ret;
+		dma_resv_for_each_fence(&cursor, obj->resv,
+					DMA_RESV_USAGE_KERNEL, fence) {
+			if (bind_must_wait(bind, fence))
+				return -EAGAIN;
+		}
 	}
 	return 0;
 }
@@ -620,7 +631,7 @@ static int bind_prepare(struct vnpu_bind *bind)
 		return ret;
 
 	if (!bind->async) {
-		ret = bind_wait_deps(bind);
+		ret = bind_find_wait(bind);
 		if (ret)
 			return ret;
 	}
@@ -687,7 +698,6 @@ static struct dma_fence *bind_commit(struct vnpu_bind *bind)
 			bind_commit_unmap(bind);
 	}
 
-	bind->job = NULL;
 	fence = dma_fence_get(bind_job_queue(job, bind->vm, &bind->exec));
 	vnpu_syncs_signal(&bind->syncs, fence);
 	return fence;
@@ -698,12 +708,14 @@ static void bind_put_vm_bos(struct vnpu_bind *bind)
 {
 	u32 i;
 
-	for (i = 0; i < bind->num_ops; i++)
+	for (i = 0; i < bind->num_ops; i++) {
 		drm_gpuvm_bo_put(bind->ops[i].vm_bo);
+		bind->ops[i].vm_bo = NULL;
+	}
 }
 
 /* Second and third phase. Sets @fence, to a new reference, on success. */
-static int bind_run(struct vnpu_bind *bind, struct dma_fence **fence)
+static int bind_try(struct vnpu_bind *bind, struct dma_fence **fence)
 {
 	int ret;
 
@@ -716,9 +728,25 @@ static int bind_run(struct vnpu_bind *bind, struct dma_fence **fence)
 			*fence = bind_commit(bind);
 		else if (bind->job)
 			bind_job_abandon(bind->job);
+		bind->job = NULL;
 		bind_put_vm_bos(bind);
 	}
 	drm_exec_fini(&bind->exec);
+	return ret;
+}
+
+static int bind_run(struct vnpu_bind *bind, struct dma_fence **fence)
+{
+	struct vnpu_validate validate;
+	int ret;
+
+	ret = vnpu_validate_begin(&validate, bind->vm->vdev);
+	if (ret)
+		return ret;
+	do {
+		ret = bind_try(bind, fence);
+	} while (vnpu_validate_again(&validate, ret));
+	vnpu_validate_end(&validate);
 	return ret;
 }
 
@@ -753,21 +781,14 @@ static int bind_init(struct vnpu_bind *bind,
 	return ret;
 }
 
-/* Long waits are better without the VM's reservation, as far as possible. */
-static int bind_wait_earlier(struct vnpu_vm *vm)
+/* Waits for what bind_run() was in want of. */
+static int bind_wait(struct vnpu_bind *bind)
 {
-	struct dma_fence *fence;
-	int ret;
+	long ret = dma_fence_wait(bind->wait, true);
 
-	ret = dma_resv_lock_interruptible(vnpu_vm_resv(vm), NULL);
-	if (ret)
-		return ret;
-	fence = dma_fence_get(vm->last_bind);
-	dma_resv_unlock(vnpu_vm_resv(vm));
-
-	ret = bind_wait_fence(fence);
-	dma_fence_put(fence);
-	return ret;
+	dma_fence_put(bind->wait);
+	bind->wait = NULL;
+	return ret < 0 ? ret : 0;
 }
 
 static int bind_sync(struct vnpu_bind *bind)
@@ -775,9 +796,14 @@ static int bind_sync(struct vnpu_bind *bind)
 	struct dma_fence *fence;
 	int ret;
 
-	ret = bind_wait_earlier(bind->vm);
-	if (!ret)
+	for (;;) {
 		ret = bind_run(bind, &fence);
+		if (ret != -EAGAIN)
+			break;
+		ret = bind_wait(bind);
+		if (ret)
+			break;
+	}
 	if (ret)
 		return ret;
 

@@ -27,6 +27,7 @@
 #include "vnpu_drv.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
+#include "vnpu_validate.h"
 #include "vnpu_vm.h"
 #include "vnpu_vram.h"
 
@@ -654,6 +655,7 @@ static struct vnpu_bo *vnpu_bo_create_user(struct vnpu_device *vdev,
 		.placements = args->placements,
 		.flags = args->flags,
 	};
+	struct vnpu_validate validate;
 	struct vnpu_bo *bo;
 	int ret;
 
@@ -669,12 +671,21 @@ static struct vnpu_bo *vnpu_bo_create_user(struct vnpu_device *vdev,
 	if (IS_ERR(bo))
 		return bo;
 
-	ret = vnpu_bo_populate(bo);
-	if (ret) {
-		vnpu_bo_put(bo);
-		return ERR_PTR(ret);
-	}
+	ret = vnpu_validate_begin(&validate, vdev);
+	if (ret)
+		goto err_put;
+	do {
+		ret = vnpu_bo_populate(bo);
+	} while (vnpu_validate_again(&validate, ret));
+	vnpu_validate_end(&validate);
+	if (ret)
+		goto err_put;
+
 	return bo;
+
+err_put:
+	vnpu_bo_put(bo);
+	return ERR_PTR(ret);
 }
 
 int vnpu_ioctl_bo_create(struct drm_device *drm, void *data,

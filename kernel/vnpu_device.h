@@ -91,6 +91,9 @@ struct vnpu_device {
 	 */
 	struct xarray vms;
 
+	/* See "Room in VRAM". Outside of reservations. */
+	struct rw_semaphore validate_lock;
+
 	/*
 	 * Guards @rings, the loads of @engines and the latch of TIMESTAMP. Nests
 	 * inside @reset_lock, so nothing is allocated under it.

@@ -13,6 +13,7 @@
 #include "vnpu_queue.h"
 #include "vnpu_sync.h"
 #include "vnpu_trace.h"
+#include "vnpu_validate.h"
 #include "vnpu_vm.h"
 
 /* A job of a client. Its reference to the queue keeps VM and ring. */
@@ -222,25 +223,45 @@ static void vnpu_submit_push(struct vnpu_submit *submit, struct drm_exec *exec)
 	vnpu_job_push(&job->base);
 }
 
+static int vnpu_submit_try(struct vnpu_submit *submit)
+{
+	struct drm_exec exec;
+	int ret;
+
+	drm_exec_init(&exec, DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
+	ret = vnpu_submit_lock(submit, &exec);
+	if (!ret)
+		ret = vnpu_submit_prepare(submit, &exec);
+	if (!ret)
+		vnpu_submit_push(submit, &exec);
+	drm_exec_fini(&exec);
+
+	return ret;
+}
+
 int vnpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 {
+	struct vnpu_validate validate;
 	struct vnpu_submit submit;
-	struct drm_exec exec;
 	int ret;
 
 	ret = vnpu_submit_init(&submit, file, data);
 	if (ret)
 		goto out_fini;
 
-	drm_exec_init(&exec, DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
-	ret = vnpu_submit_lock(&submit, &exec);
-	if (!ret)
-		ret = vnpu_submit_prepare(&submit, &exec);
-	if (!ret)
-		vnpu_submit_push(&submit, &exec);
-	drm_exec_fini(&exec);
+	ret = vnpu_validate_begin(&validate, to_vnpu_device(drm));
+	if (ret)
+		goto out_fini;
+
+	/* ENOSPC comes before anything is added to the job. */
+	do {
+		ret = vnpu_submit_try(&submit);
+	} while (vnpu_validate_again(&validate, ret));
+	vnpu_validate_end(&validate);
 
 out_fini:
 	vnpu_submit_fini(&submit);
-	return ret;
+
+	/* Nothing was done: as good as not yet started. */
+	return ret == -EINTR ? -ERESTARTSYS : ret;
 }

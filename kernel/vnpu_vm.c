@@ -101,6 +101,7 @@ static void vnpu_vm_dev_release(struct drm_device *drm, void *data)
 int vnpu_vm_dev_init(struct vnpu_device *vdev)
 {
 	xa_init_flags(&vdev->vms, XA_FLAGS_ALLOC1);
+	init_rwsem(&vdev->validate_lock);
 
 	return drmm_add_action_or_reset(&vdev->drm, vnpu_vm_dev_release, NULL);
 }
