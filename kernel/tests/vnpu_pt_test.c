@@ -37,6 +37,9 @@ static struct pt_test {
 	int num_used;
 	int fail;
 
+	/* Faults that walks met, counted because an expectation takes long. */
+	int faults;
+
 	/* What is mapped: leaves of 4 KiB, zero for nothing. */
 	u64 expect[TEST_PAGES];
 	u64 before[TEST_PAGES];
@@ -81,8 +84,10 @@ static u64 test_read(struct pt_test *t, u64 table, unsigned int index)
 {
 	u64 i = (table - TEST_POOL_BASE) >> VNPU_PAGE_SHIFT;
 
-	KUNIT_ASSERT_LT(t->test, i, TEST_POOL);
-	KUNIT_EXPECT_TRUE(t->test, t->used[i]);
+	if (i >= TEST_POOL || !t->used[i]) {
+		t->faults++;
+		return 0;
+	}
 	return le64_to_cpu(((__force __le64 *)t->pages[i].cpu)[index]);
 }
 
@@ -100,16 +105,19 @@ static u64 test_walk(struct pt_test *t, u64 va)
 		if (!(pte & VNPU_PTE_VALID_MASK))
 			return 0;
 		if (pte & VNPU_PTE_LEAF_MASK) {
-			KUNIT_EXPECT_LE(t->test, level, VNPU_PT_HUGE_LEVEL);
-			KUNIT_EXPECT_EQ(t->test, pte & VNPU_PTE_ADDR_MASK &
-					(vnpu_pt_span(level) - 1), 0);
+			if (level > VNPU_PT_HUGE_LEVEL ||
+			    pte & VNPU_PTE_ADDR_MASK & (vnpu_pt_span(level) - 1))
+				t->faults++;
 			return pte + offset;
 		}
-		KUNIT_EXPECT_EQ(t->test, pte & ~VNPU_PTE_ADDR_MASK,
-				VNPU_PTE_VALID_MASK | VNPU_PTE_VRAM_MASK);
+		if ((pte & ~VNPU_PTE_ADDR_MASK) !=
+		    (VNPU_PTE_VALID_MASK | VNPU_PTE_VRAM_MASK))
+			t->faults++;
 		table = pte & VNPU_PTE_ADDR_MASK;
 	}
-	KUNIT_FAIL(t->test, "table pointer at level 0");
+
+	/* A table pointer at level 0. */
+	t->faults++;
 	return 0;
 }
 
@@ -118,10 +126,15 @@ static void test_check(struct pt_test *t)
 	u32 tables = 0;
 	u64 i;
 
-	for (i = 0; i < TEST_PAGES; i++)
-		KUNIT_ASSERT_EQ(t->test,
-				test_walk(t, TEST_BASE + i * VNPU_PT_PAGE_SIZE),
-				t->expect[i]);
+	for (i = 0; i < TEST_PAGES; i++) {
+		u64 va = TEST_BASE + i * VNPU_PT_PAGE_SIZE;
+		u64 pte = test_walk(t, va);
+
+		if (pte != t->expect[i])
+			KUNIT_FAIL_AND_ABORT(t->test, "va %#llx: %#llx, not %#llx",
+					     va, pte, t->expect[i]);
+	}
+	KUNIT_ASSERT_EQ(t->test, t->faults, 0);
 
 	for (i = 0; i < VNPU_PT_LEVELS; i++)
 		tables += t->pt.tables[i];
@@ -148,8 +161,8 @@ static void test_check_ranges(struct pt_test *t, struct vnpu_pt_txn *txn)
 			    va < txn->ranges[n].end)
 				break;
 		}
-		KUNIT_ASSERT_LT_MSG(t->test, n, txn->num_ranges,
-				    "va %#llx", va);
+		if (n == txn->num_ranges)
+			KUNIT_FAIL_AND_ABORT(t->test, "va %#llx: stale", va);
 	}
 }
 
@@ -384,7 +397,7 @@ static void vnpu_pt_test_random(struct kunit *test)
 	struct test_op ops[6];
 	int round, failed = 0;
 
-	for (round = 0; round < 400; round++) {
+	for (round = 0; round < 100; round++) {
 		unsigned int i, n = 1 + prandom_u32_state(&t->rnd) %
 				    ARRAY_SIZE(ops);
 		int ret;
