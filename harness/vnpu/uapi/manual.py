@@ -59,7 +59,14 @@ def _struct(name: str, layout: Layout, doc: Doc) -> list[str]:
 
 
 def _enum(name: str, values: dict[str, int], doc: Doc) -> list[str]:
-    lines = [f"### enum {name}", "", f"{doc.title}.", "", "| value | name | what |", "|---|---|---|"]
+    lines = [
+        f"### enum {name}",
+        "",
+        f"{doc.title}.",
+        "",
+        "| value | name | what |",
+        "|---|---|---|",
+    ]
     for macro, value in values.items():
         lines.append(f"| {value} | `{macro}` | {doc.members.get(macro, '')} |")
     return [*lines, ""]
