@@ -68,6 +68,8 @@ static void vnpu_bo_destroy(struct ttm_buffer_object *tbo)
 
 	dma_fence_put(bo->content);
 	drm_gem_object_release(&tbo->base);
+	if (bo->dma_buf)
+		dma_buf_put(bo->dma_buf);
 	if (bo->resv_obj)
 		drm_gem_object_put(bo->resv_obj);
 	kfree(bo);
@@ -108,6 +110,10 @@ static struct vnpu_bo *vnpu_bo_create_locked(struct vnpu_device *vdev,
 		drm_gem_object_get(args->resv_obj);
 		bo->resv_obj = args->resv_obj;
 	}
+	if (args->dma_buf) {
+		get_dma_buf(args->dma_buf);
+		bo->dma_buf = args->dma_buf;
+	}
 	drm_gem_private_object_init(&vdev->drm, &bo->ttm.base, args->size);
 
 	/* Destroys the BO when it fails. */
@@ -119,10 +125,14 @@ static struct vnpu_bo *vnpu_bo_create_locked(struct vnpu_device *vdev,
 struct vnpu_bo *vnpu_bo_create(struct vnpu_device *vdev,
 			       const struct vnpu_bo_args *args)
 {
-	struct dma_resv *resv = args->resv_obj ? args->resv_obj->resv :
-						 args->resv;
+	struct dma_resv *resv = NULL;
 	struct vnpu_bo *bo;
 	int ret;
+
+	if (args->resv_obj)
+		resv = args->resv_obj->resv;
+	else if (args->dma_buf)
+		resv = args->dma_buf->resv;
 
 	if (resv) {
 		ret = dma_resv_lock_interruptible(resv, NULL);

@@ -63,6 +63,12 @@ struct vnpu_bo {
 	 */
 	struct drm_gem_object *resv_obj;
 
+	/** @dma_buf: Reference to the dma-buf of an imported BO, or NULL; constant.
+	 * TTM uses its reservation until the BO is destroyed, which is later than
+	 * GEM lets go of it when an import fails.
+	 */
+	struct dma_buf *dma_buf;
+
 	/** @content: Fence of the job that last cleared or moved the content, or
 	 * NULL; under the reservation. An error in it means that the content is
 	 * lost.
@@ -213,8 +219,10 @@ struct vnpu_bo_args {
 	/** @resv_obj: Whose reservation to share, or NULL. A reference is taken. */
 	struct drm_gem_object *resv_obj;
 
-	/** @resv: Reservation of the dma-buf of an imported BO, else NULL. */
-	struct dma_resv *resv;
+	/** @dma_buf: Where an imported BO comes from, else NULL. A reference is
+	 * taken.
+	 */
+	struct dma_buf *dma_buf;
 
 	/** @sgt: DMA addresses of an imported BO, else NULL. */
 	struct sg_table *sgt;

@@ -69,7 +69,7 @@ vnpu_prime_import_sg_table(struct drm_device *drm,
 		.type = ttm_bo_type_sg,
 		.size = attach->dmabuf->size,
 		.placements = DRM_VNPU_PLACEMENT_SYSTEM,
-		.resv = attach->dmabuf->resv,
+		.dma_buf = attach->dmabuf,
 		.sgt = sgt,
 	};
 	struct ttm_operation_ctx ctx = { .interruptible = true };
@@ -86,13 +86,13 @@ vnpu_prime_import_sg_table(struct drm_device *drm,
 
 	/* It cannot move. */
 	vnpu_placement_system(&placement);
-	ret = dma_resv_lock_interruptible(args.resv, NULL);
+	ret = dma_resv_lock_interruptible(attach->dmabuf->resv, NULL);
 	if (ret)
 		goto err_put;
 	ret = ttm_bo_validate(&bo->ttm, &placement.base, &ctx);
 	if (!ret)
 		ttm_bo_pin(&bo->ttm);
-	dma_resv_unlock(args.resv);
+	dma_resv_unlock(attach->dmabuf->resv);
 	if (ret)
 		goto err_put;
 
