@@ -81,7 +81,7 @@ WARNING: CPU: 0 PID: 90 at kernel/dma/debug.c:1004 check_unmap+0x3a9/0x8d0
 
 ODEBUG = f"""\
 {CUT}
-ODEBUG: free active (active state 0) object: 00000000c0ffee00 object type: timer_list hint: x+0x0/0x1
+ODEBUG: free active (active state 0) object: 00000000c0ffee00 object type: timer_list
 WARNING: CPU: 0 PID: 90 at lib/debugobjects.c:514 debug_print_object+0x7d/0xb0
 {TRACE}
 {END}"""
@@ -168,7 +168,9 @@ UNBALANCED = "WARNING: bad unlock balance detected!\n7.3.4 #1 Not tainted\n" + T
 HELD = "WARNING: lock held when returning to user space!\n7.3.4 #1 Not tainted\n" + TRACE
 IRQ_ORDER = "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected\n" + TRACE
 CONTEXT = "[ BUG: Invalid wait context ]\n7.3.4 #1 Not tainted\n" + TRACE
-STATIC_KEY = "INFO: trying to register non-static key.\nturning off the locking validator.\n" + TRACE
+STATIC_KEY = (
+    "INFO: trying to register non-static key.\nturning off the locking validator.\n" + TRACE
+)
 
 ATOMIC = f"""\
 BUG: sleeping function called from invalid context at kernel/locking/mutex.c:585
@@ -284,7 +286,9 @@ def test_every_class_is_found_once_and_whole(report, kind):
     assert "01:00.0: ready" not in excerpt
 
 
-@pytest.mark.parametrize("name", ["WARN of 6.12", "KASAN", "UBSAN", "refcount", "lockdep: circular"])
+@pytest.mark.parametrize(
+    "name", ["WARN of 6.12", "KASAN", "UBSAN", "refcount", "lockdep: circular"]
+)
 def test_marked_reports_end_where_they_end(name):
     excerpt = findings(around(SAMPLES[name][0]))[0].excerpt
     assert "later" not in excerpt

@@ -18,6 +18,7 @@ from vnpu.guest.process import AT_FDCWD, Process
 from vnpu.guest.protocol import AGENT_TARGET, Frame, FrameType, Hello, ProcessInfo
 
 DEFAULT_TIMEOUT_S = 10.0
+_PATIENCE_S = 1.0
 _READ_SIZE = 128 << 10
 _AT_SYMLINK_NOFOLLOW = 0x100
 _RNDADDENTROPY = 0x40085203
@@ -31,7 +32,9 @@ class Guest:
     """A guest whose agent answers.
 
     ``explain`` makes the exception for a guest that is suddenly gone: the VM
-    knows why. ``timeout_s`` is the deadline of every call, in seconds.
+    knows why. ``timeout_s`` is the deadline of every call, in seconds; time for
+    which a busy host did not let the guest run (a growing count, by
+    ``starved_s``) does not use it up.
     """
 
     def __init__(
@@ -39,9 +42,11 @@ class Guest:
         link: Link,
         explain: Callable[[], Exception] | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        starved_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._link = link
         self._explain = explain or (lambda: RigError("the guest agent is gone"))
+        self._starved_s = starved_s
         self.timeout_s = timeout_s
         self._processes: dict[int, Process] = {}
         self._markers = itertools.count(1)
@@ -293,9 +298,24 @@ class Guest:
 
     def _wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
         try:
-            return self._link.wait(done, timeout_s)
+            # Most answers come at once, and nobody has to look at the clock for them.
+            at_once = min(timeout_s, _PATIENCE_S)
+            if self._link.wait(done, at_once):
+                return True
+            return timeout_s > at_once and self._wait_longer(done, timeout_s - at_once)
         except LinkClosed as error:
             raise self._explain() from error
+
+    def _wait_longer(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        before = self._starved_s()
+        granted = 0.0
+        while True:
+            if self._link.wait(done, timeout_s):
+                return True
+            timeout_s = self._starved_s() - before - granted
+            if timeout_s <= 0:
+                return False
+            granted += timeout_s
 
     def _poll(self) -> None:
         try:

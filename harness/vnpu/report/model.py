@@ -41,8 +41,10 @@ class TestResult:
         return self.outcome in ("error", "failed", "xpassed")
 
     def worsen(self, outcome: str) -> None:
-        """Several phases make a test; the worst outcome is the test's."""
-        if OUTCOMES.index(outcome) < OUTCOMES.index(self.outcome) or self.outcome == "passed":
+        """Several phases make a test; "passed" is what a phase says that has nothing to say."""
+        if self.outcome == "passed" or (
+            outcome != "passed" and OUTCOMES.index(outcome) < OUTCOMES.index(self.outcome)
+        ):
             self.outcome = outcome
 
 

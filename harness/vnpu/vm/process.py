@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -56,6 +57,15 @@ class QemuProcess:
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._popen.poll() is None
+
+    def starved_s(self) -> float:
+        """Seconds for which its neediest thread was ready to run and had no processor."""
+        delays = []
+        for path in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            # A thread may end meanwhile; a kernel without these counts says nothing.
+            with contextlib.suppress(OSError, IndexError):
+                delays.append(int(path.read_text().split()[1]))
+        return max(delays, default=0) / 1e9
 
     @property
     def messages(self) -> str:

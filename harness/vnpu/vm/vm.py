@@ -55,7 +55,7 @@ class Vm:
             raise
         self.qmp = Qmp(self.process.monitor)
         self._link = Link(self.process.agent)
-        self.guest = Guest(self._link, self.explain)
+        self.guest = Guest(self._link, self.explain, starved_s=lambda: self.process.starved_s())
 
     def __repr__(self) -> str:
         state = "running" if self.process.running else "ended"
@@ -147,7 +147,7 @@ class Vm:
             f"the guest agent is gone and QEMU {ended}{words}", console_tail=self.console.tail()
         )
 
-    def sync_console(self, timeout_s: float = 10.0) -> None:
+    def sync_console(self, timeout_s: float = 30.0) -> None:
         """Wait until the console shows all that the kernel has logged so far."""
         marker = self.guest.dmesg_marker()
         if not self.console.wait_for(marker, timeout_s, lambda: self.process.running):
