@@ -84,10 +84,6 @@ uapi: $(READY) ## regenerate the Python of the uAPI from the C header
 abi-golden: $(READY) ## accept a changed uAPI as the promised one
 	@$(PYTHON_BIN) -m vnpu.uapi --golden tests/abi/golden.txt
 
-uapi: $(READY) ## regenerate Python's view of the uAPI, its manual and golden file
-	@$(PYTHON_BIN) -m vnpu.uapi
-	@$(PYTHON_BIN) -m vnpu.uapi --golden tests/abi/golden.txt
-
 clean: ## remove what was built here and the driver's builds in the cache
 	@rm -rf build
 	@if [ -x $(VNPU) ]; then $(VNPU) clean; fi

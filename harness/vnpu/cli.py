@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_lane(test)
     test.add_argument("-k", metavar="EXPRESSION", help="only tests that match, as pytest's -k")
     test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="workers")
-    test.add_argument("paths", nargs="*", metavar="PATH", help="default tests/e2e")
+    test.add_argument(
+        "paths", nargs="*", metavar="PATH", help="default tests/e2e; after -- options of pytest"
+    )
     test.set_defaults(run=_test)
 
     bench = commands.add_parser("bench", help="measure")
@@ -149,8 +151,7 @@ def _test(arguments: argparse.Namespace) -> int:
 
     # Before the workers start: they find everything ready, and say nothing.
     images = prepare(arguments.lane)
-    chosen = [path for path in arguments.paths if not path.startswith("-")]
-    further = [path for path in arguments.paths if path.startswith("-")]
+    chosen = [item for item in arguments.paths if Path(item.partition("::")[0]).exists()]
     root = paths.repo_root()
     reports = root / "build/report"
     name = f"{Path(chosen[0]).name if chosen else 'e2e'}-{arguments.lane}"
@@ -165,7 +166,7 @@ def _test(arguments: argparse.Namespace) -> int:
     if arguments.k:
         command += ["-k", arguments.k]
     progress.say(f"testing on Linux {images.release} ({arguments.lane})")
-    return _child([*command, *(chosen or ["tests/e2e"]), *further], root)
+    return _child([*command, *([] if chosen else ["tests/e2e"]), *arguments.paths], root)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -9,13 +9,15 @@ import shutil
 from pathlib import Path
 
 from vnpu import cache, paths, progress
-from vnpu.errors import SetupError
+from vnpu.errors import BuildError, SetupError
 from vnpu.run import run
 from vnpu.sources import apt, modinfo
 from vnpu.sources.kernel import KernelArtifact
 
 #: the long-term series that the driver supports
 SERIES = "6.12"
+#: to be raised when a change of this code makes something else from the same packages
+RECIPE = 1
 #: modules to have in the guest, if the kernel does not have them built in
 WANTED = ("drm", "ttm", "gpu_sched", "drm_buddy", "drm_exec", "drm_gpuvm", "vgem")
 #: directories of the package that hold them and what they need
@@ -42,7 +44,7 @@ def _archive() -> apt.Archive:
 def ensure() -> KernelArtifact:
     """The newest kernel of the series that the archive had when its lists were last fetched."""
     release = _newest_release()
-    key = cache.digest(release, Path(__file__), str(paths.cache_dir()))
+    key = cache.digest(release, f"recipe {RECIPE}", str(paths.cache_dir()))
     folder = cache.artifact("kernel-stock", key, lambda work: _make(work, release, key), keep=2)
     order = (folder / "modules/order").read_text().split()
     return KernelArtifact(
@@ -118,6 +120,8 @@ def _relocate(work: Path, final: Path) -> None:
 def _uncompress_modules(work: Path, release: str) -> None:
     """Leave only the modules that are wanted, uncompressed, and the order to load them in."""
     packed = {modinfo.name_of(path): path for path in work.glob("lib/modules/*/kernel/**/*.ko*")}
+    if "drm" not in packed or not (work / "boot" / f"vmlinuz-{release}").exists():
+        raise BuildError(f"the package of kernel {release} is incomplete, or is arranged otherwise")
     target = work / "modules"
     target.mkdir()
 
