@@ -220,7 +220,7 @@ def _build(tree: Path, device: Path, work: Path, sanitize: bool) -> None:
     name = "build QEMU" + (" with sanitizers" if sanitize else "")
     with progress.step(name) as step:
         run(
-            [_ninja(), BINARY],
+            [_ninja(), f"-j{os.cpu_count() or 1}", BINARY],
             "build QEMU",
             cwd=tree / "build",
             env={"VNPU_SANITIZE_FLAGS": SANITIZE_FLAGS if sanitize else ""},
