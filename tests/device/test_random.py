@@ -18,7 +18,7 @@ from vnpu.qtest import VnpuQtest
 from vnpu.qtest.npu import PHYS_VRAM
 
 many = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 GOOD, SIZE = 0x40000000, 1 << 16
 MS = 1_000_000

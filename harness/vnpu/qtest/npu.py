@@ -16,6 +16,7 @@ import random
 import struct
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 from vnpu.errors import RigError
@@ -141,10 +142,15 @@ class VnpuQtest:
         offset = regs.engine(index) + EngineReg.CONTROL
         self.write32(offset, regs.pack("ENGINE.CONTROL", RESET=1))
 
+    @cached_property
+    def engine_types(self) -> list[int]:
+        """The type of each engine."""
+        count = self.read32(Reg.ENGINES)
+        return [self.engine(index, EngineReg.TYPE) for index in range(count)]
+
     def engines(self, kind: int) -> list[int]:
         """Indices of the engines of a type."""
-        count = self.read32(Reg.ENGINES)
-        return [i for i in range(count) if self.engine(i, EngineReg.TYPE) == kind]
+        return [index for index, found in enumerate(self.engine_types) if found == kind]
 
     # Memory
 
