@@ -17,8 +17,7 @@ from vnpu.sources.kernel import KernelArtifact
 #: what Kconfig would set in a kernel tree
 _CONFIG = ("CONFIG_DRM_ACCEL_VNPU=m",)
 _KUNIT_CONFIG = "CONFIG_DRM_ACCEL_VNPU_KUNIT_TEST=m"
-#: where the sources are put in a tree of the debug lane
-IN_TREE = "drivers/accel/vnpu"
+_WARNING = re.compile(r"^(?P<file>[^\s:]+):\d+(:\d+)?: (warning|error): .*")
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,17 @@ def lint_build(kernel: KernelArtifact) -> list[str]:
     """Compile everything anew under sparse and W=1; gives the warnings about our files."""
     source = paths.repo_root() / "kernel"
     with lock(f"module-build-{kernel.key}"):
-        lines = _make_modules(kernel, source, _work_dir(kernel, "lint"), "C=2", "CF=-Wsparse-error")
-    return [line for line in lines if re.search(r"\b(warning|error): ", line)]
+        folder = _work_dir(kernel, "lint")
+        lines = _make_modules(kernel, source, folder, "C=2")
+    found = [match for match in map(_WARNING.match, lines) if match]
+    ours = [match for match in found if _is_ours(match["file"], folder)]
+    return [match[0].replace(f"{folder}/", "kernel/") for match in ours]
+
+
+def _is_ours(name: str, folder: Path) -> bool:
+    """Whether a compiler's file name, absolute or relative to the module, is one of our files."""
+    path = Path(name)
+    return path.is_relative_to(folder) or (not path.is_absolute() and (folder / path).exists())
 
 
 def _compile(kernel: KernelArtifact, source: Path) -> Path:
