@@ -199,6 +199,7 @@ def test_random_page_tables(target, entries, size):
     """Tables full of rubbish, walked by reads: host pages that are no memory included."""
     npu, ctx, witness = target
     va = GOOD + (1 << 40)
+    flusher = npu.queue(61, log2=4)
     with npu.scratch():
         for level, value in entries:
             ctx.table.slot(va, 0)
@@ -215,7 +216,8 @@ def test_random_page_tables(target, entries, size):
             # begin anew for the next one, with fresh tables
             root = ctx.table.root + 8 * pte.index(va, const.PT_LEVELS - 1)
             npu.qtest.write_int(npu.aperture + root, 0, 8)
-            npu.queue(61, log2=4).run_entries(packets.RingInvalidate(flags="ALL"))
+            flusher.run_entries(packets.RingInvalidate(flags="ALL"))
+        flusher.reset()
         assert_well(npu, witness)
 
 
