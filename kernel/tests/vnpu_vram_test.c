@@ -18,6 +18,9 @@
 #define TEST_SIZE	((u64)SZ_64M)
 #define TEST_VISIBLE	((u64)SZ_16M)
 
+/* Enough to fill VRAM some times; emulated debug kernels are slow. */
+#define VRAM_ROUNDS	200
+
 struct vram_test {
 	struct vnpu_vram_mgr mgr;
 };
@@ -278,7 +281,7 @@ static void accounting_holds(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, res);
 	prandom_seed_state(&rnd, 42);
 
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < VRAM_ROUNDS; i++) {
 		u64 sum = 0;
 
 		j = prandom_u32_state(&rnd) % ARRAY_SIZE(used);
