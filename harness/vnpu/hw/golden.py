@@ -79,13 +79,15 @@ def gemm(
     trans_b: bool = False,
 ) -> np.ndarray:
     """a x b (+ c) (+ bias), clipped: exact for integers, in double for floats."""
-    wide = np.int64 if result(dtype) == "I32" else np.float64
-    left, right = decode(a, dtype).astype(wide), decode(b, dtype).astype(wide)
+    # double holds every sum of products of int8 exactly, and is multiplied fast
+    left, right = (decode(x, dtype).astype(np.float64) for x in (a, b))
     out = left @ (right.T if trans_b else right)
+    if result(dtype) == "I32":
+        out = out.astype(np.int64)
     for more in (c, bias):
         if more is not None:
             out = out + more
-    if wide is np.int64:
+    if result(dtype) == "I32":
         out = out.astype(np.int32)
     return np.where(out < 0, 0, out) if relu else out
 

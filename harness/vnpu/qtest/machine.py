@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import tempfile
@@ -25,13 +24,10 @@ MEMORY = 64 << 20
 
 @cache
 def qemu_command() -> list[str]:
-    """QEMU and where its firmware is; builds it first if need be.
-
-    $QEMU_SANITIZED set selects the build with sanitizers.
-    """
+    """QEMU and where its firmware is; builds it first if need be."""
     from vnpu.sources import qemu
 
-    artifact = qemu.ensure(sanitize=bool(os.environ.get("QEMU_SANITIZED")))
+    artifact = qemu.ensure()
     command = [str(artifact.binary)]
     for folder in artifact.firmware:
         command += ["-L", str(folder)]
