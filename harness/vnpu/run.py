@@ -91,7 +91,7 @@ def run(
     process = _spawn(args, reason, cwd, env)
     lines: list[str] = []
     try:
-        with open(log or os.devnull, "w") as sink:
+        with open(log or os.devnull, "w", buffering=1) as sink:
             sink.write(f"$ cd {cwd or Path.cwd()} && {shlex.join(args)}\n")
             assert process.stdout is not None
             for raw in process.stdout:
