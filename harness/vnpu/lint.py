@@ -88,7 +88,10 @@ def _ruff() -> list[str]:
 
 
 def _ruff_format() -> list[str]:
-    return _tool_lines([sys.executable, "-m", "ruff", "format", "--check", "."], r"^Would reformat")
+    return _tool_lines(
+        [sys.executable, "-m", "ruff", "format", "--check", "--output-format=concise", "."],
+        r"^\S+:\d+:\d+: ",
+    )
 
 
 def _generated() -> list[str]:

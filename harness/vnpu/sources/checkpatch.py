@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vnpu import cache, paths
@@ -38,9 +40,17 @@ def qemu_script() -> Path:
 
 def findings(script: Path, sources: list[Path], *options: str) -> list[str]:
     """What the script has to say, a line a finding: ``file:line: LEVEL: text``."""
+    workers = os.cpu_count() or 1
+    shares = [share for share in (sources[start::workers] for start in range(workers)) if share]
+    with ThreadPoolExecutor(workers) as pool:
+        results = pool.map(lambda share: _findings(script, share, options), shares)
+        return sorted(line for lines in results for line in lines)
+
+
+def _findings(script: Path, sources: list[Path], options: tuple[str, ...]) -> list[str]:
     root = paths.repo_root()
     names = [source.relative_to(root) for source in sources]
-    log = paths.log_dir() / "checkpatch.log"
+    log = paths.log_dir() / f"checkpatch-{names[0].name}.log"
     argv = ["perl", script, "--no-tree", "--terse", "--no-summary", *options, "-f", *names]
     try:
         lines = run(argv, "check the style", cwd=root, log=log).lines
