@@ -115,7 +115,7 @@ def have_openblas() -> bool:
 
 
 class Exec:
-    """One engine's kernels. Raises Aborted when the abort flag was set."""
+    """One engine's kernels."""
 
     def __init__(self, lib: Path, abort: bool = False) -> None:
         self.lib = ctypes.CDLL(str(lib))
@@ -123,7 +123,8 @@ class Exec:
         self.lib.vnpu_exec_have_blas.restype = ctypes.c_bool
         self.abort = ctypes.c_int(abort)
         self.state = ctypes.c_void_p(self.lib.vnpu_exec_new(ctypes.byref(self.abort)))
-        for name in ("copy", "fill", "gemm", "eltwise", "reduce"):
+        self.lib.vnpu_exec_gemm_blocks.restype = ctypes.c_uint64
+        for name in ("copy", "fill", "gemm", "gemm_some", "eltwise", "reduce"):
             getattr(self.lib, f"vnpu_exec_{name}").restype = ctypes.c_bool
 
     @property
@@ -139,6 +140,16 @@ class Exec:
     def run(self, name: str, params: ctypes.Structure) -> bool:
         """True when it finished, False when it was aborted."""
         return getattr(self.lib, f"vnpu_exec_{name}")(self.state, ctypes.byref(params))
+
+    def run_gemm_some(self, params: ctypes.Structure, done: int) -> int:
+        """One block of a GEMM of which *done* are done; how many are then."""
+        count, pause = ctypes.c_uint64(done), ctypes.c_int(1)
+        finished = self.lib.vnpu_exec_gemm_some(
+            self.state, ctypes.byref(params), ctypes.byref(count), ctypes.byref(pause)
+        )
+        if not finished:
+            raise RuntimeError("aborted")
+        return count.value
 
 
 def pieces(*arrays: np.ndarray) -> Sg:

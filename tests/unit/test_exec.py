@@ -144,6 +144,37 @@ def test_gemm_strided_rows(kernels, dtype, trans_b):
     assert (c[:, n:] == 77).all()
 
 
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("dtype", ["I8", "F16", "F32"])
+def test_gemm_left_after_each_block(kernels, dtype, trans_b):
+    """Gone on with anew for each block, accumulating: none is left out or done twice."""
+    rng = np.random.default_rng(11)
+    m, n, k = 450, 600, 60
+    small = [rng.integers(-4, 5, shape) for shape in ((m, k), (n, k) if trans_b else (k, n))]
+    a, b = (golden.encode(values, dtype) for values in small)
+    out = golden.result(dtype)
+    c = rng.integers(-9, 9, (m, n)).astype(golden.stored(out))
+    bias = rng.integers(-9, 9, n).astype(golden.stored(out))
+    scattered = Scattered(c, cuts(rng, c.nbytes, 20))
+    params = gemm_params(
+        dtype,
+        pieces(a),
+        pieces(b),
+        scattered.sg,
+        (m, n, k),
+        bias=pieces(bias),
+        trans_b=trans_b,
+        accumulate=True,
+    )
+    total = kernels.lib.vnpu_exec_gemm_blocks(m, n)
+    assert total > 4
+    for done in range(total):
+        assert kernels.run_gemm_some(params, done) == done + 1
+    assert kernels.run_gemm_some(params, total) == total
+    want = golden.gemm(a, b, dtype, c=c, bias=bias, trans_b=trans_b)
+    np.testing.assert_array_equal(scattered.array(), want)
+
+
 def test_gemm_i8_extremes_are_exact(kernels):
     """The largest sum there is: -128 * -128 over the largest depth."""
     k = 16384

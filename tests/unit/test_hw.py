@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.packet import Raw, fuzz
 
@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "qemu-device" / "vnpu_hw.h"
 COMMANDS = [*packets.RING_LAYERS.values(), *packets.PACKET_LAYERS.values()]
 RECORDS = [packets.FenceRecord, packets.Event]
+
+#: a busy machine is no fault of the code
+untimed = settings(deadline=None)
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
@@ -155,12 +158,14 @@ def test_flags_by_name():
     assert bytes(packets.Gemm(flags=codes.GemmFlags.TRANS_B))[1] == 2
 
 
+@untimed
 @given(src=u64, dst=u64, size=u64)
 def test_copy_round_trip(src, dst, size):
     (pkt,) = packets.parse_commands(bytes(packets.Copy(src=src, dst=dst, size=size)))
     assert (pkt.src, pkt.dst, pkt.size) == (src, dst, size)
 
 
+@untimed
 @given(data=st.data())
 def test_any_layer_round_trips(data):
     layer = data.draw(st.sampled_from(COMMANDS))
@@ -190,6 +195,7 @@ def test_nop_of_any_length():
     assert (long.dwords, bytes(long.data), short.dwords) == (6, bytes(range(16)), 2)
 
 
+@untimed
 @given(st.binary(max_size=400))
 def test_parser_takes_anything(data):
     assert b"".join(map(bytes, packets.parse_commands(data))) == data
@@ -212,6 +218,7 @@ def test_ring_and_event_parsing():
     assert "DMA" in event.show(dump=True)
 
 
+@untimed
 @given(page=st.integers(0, 2**40 - 1), vram=st.booleans(), write=st.booleans())
 def test_pte_round_trip(page, vram, write):
     value = pte.leaf(page << 12, vram=vram, write=write)
@@ -227,11 +234,13 @@ def test_pte_refuses_offsets():
         pte.table(1 << 52)
 
 
+@untimed
 @given(u64)
 def test_pte_decodes_anything(value):
     assert int(pte.decode(value)) == value
 
 
+@untimed
 @given(st.integers(0, 2**48 - 1))
 def test_indices_make_up_the_address(va):
     parts = sum(pte.index(va, n) * pte.level_size(n) for n in range(const.PT_LEVELS))
