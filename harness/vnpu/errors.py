@@ -59,7 +59,11 @@ class RigError(VnpuError):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{text}\n--- end of the console ---\n{self.console_tail}" if self.console_tail else text
+        return (
+            f"{text}\n--- end of the console ---\n{self.console_tail}"
+            if self.console_tail
+            else text
+        )
 
 
 class GuestKernelError(VnpuError):

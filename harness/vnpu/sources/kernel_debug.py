@@ -179,8 +179,11 @@ def _make(
     on_line: Callable[[str], None] | None = None,
     jobs: bool = False,
 ) -> None:
+    # A changed configuration leaves most files as they were; ccache knows them again.
+    compiler = ["CC=ccache gcc"] if shutil.which("ccache") else []
+    parallel = f"-j{os.cpu_count() or 1}" if jobs else "-j1"
     run(
-        ["make", "-C", tree, f"-j{os.cpu_count() or 1}" if jobs else "-j1", *targets],
+        ["make", "-C", tree, parallel, *compiler, *targets],
         "build the debug kernel",
         env=_REPRODUCIBLE,
         log=paths.log_dir() / log,

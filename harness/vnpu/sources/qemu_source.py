@@ -121,7 +121,9 @@ def _newest_of_series() -> Path:
             if found and found.group(3).startswith(SERIES):
                 path = f"{fields['Directory']}/{found.group(2)}"
                 pin = Pin(found.group(3), path, found.group(1))
-                return _download(f"{apt.sites().main}/{path}", pin, _SUCCESSORS)
+                sites = apt.sites()
+                site = sites.security if path.startswith("pool/updates/") else sites.main
+                return _download(f"{site or sites.main}/{path}", pin, _SUCCESSORS)
     raise SetupError(
         f"no QEMU {SERIES}x source was found in {', '.join(archive.suites)}",
         f"download a release from {_UPSTREAM} and run with QEMU_SRC=qemu-10.0.x.tar.xz",
