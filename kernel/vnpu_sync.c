@@ -81,6 +81,8 @@ static int vnpu_sync_init_signal(struct vnpu_sync_op *op, struct drm_file *file,
 static int vnpu_sync_init_op(struct vnpu_sync_op *op, struct drm_file *file,
 			     const struct drm_vnpu_sync *sync)
 {
+	int ret;
+
 	if (sync->flags & ~VNPU_SYNC_FLAGS)
 		return -EINVAL;
 	if (!(sync->flags & DRM_VNPU_SYNC_TIMELINE) && sync->timeline_value)
@@ -89,7 +91,12 @@ static int vnpu_sync_init_op(struct vnpu_sync_op *op, struct drm_file *file,
 	if (sync->flags & DRM_VNPU_SYNC_SIGNAL)
 		return vnpu_sync_init_signal(op, file, sync);
 
-	return drm_syncobj_find_fence(file, sync->handle, sync->timeline_value, 0, &op->wait);
+	ret = drm_syncobj_find_fence(file, sync->handle, sync->timeline_value, 0, &op->wait);
+	/* When it fails it may leave a fence behind that is not ours. */
+	if (ret)
+		op->wait = NULL;
+
+	return ret;
 }
 
 int vnpu_syncs_init(struct vnpu_syncs *syncs, struct drm_file *file,
