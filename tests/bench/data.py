@@ -124,9 +124,7 @@ def gemm(guest: Guest) -> list[Result]:
     bos[0].put(a)
     bos[1].put(a)
     va = [vm.bind(bo) for bo in bos]
-    packet = Gemm(
-        dtype=Dtype.F32, a=va[0], b=va[1], c=va[2], m=n, n=n, k=n, lda=n, ldb=n, ldc=n
-    )
+    packet = Gemm(dtype=Dtype.F32, a=va[0], b=va[1], c=va[2], m=n, n=n, k=n, lda=n, ldb=n, ldc=n)
     job_seconds(queue, [packet])
     np.testing.assert_allclose(bos[2].array(np.float32, (n, n)), a @ a, rtol=1e-2, atol=1e-2)
     device, host = side_by_side(lambda: job_seconds(queue, [packet], 5), _numpy_gemm, rounds=5)

@@ -63,7 +63,11 @@ def show(results: Sequence[Result]) -> None:
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     marks = {True: "ok", False: "missed", None: ""}
     for result in results:
-        goal = "" if result.goal is None else f"{'≥' if result.more_is_better else '≤'} {result.goal:g}"
+        goal = (
+            ""
+            if result.goal is None
+            else f"{'≥' if result.more_is_better else '≤'} {result.goal:g}"
+        )
         table.add_row(
             result.name, f"{result.value:,.4g}", result.unit, goal, marks[result.met], result.note
         )

@@ -41,9 +41,7 @@ class Submitter:
             bytes(abi.Submit(queue_id=queue.id, cmds=cmd_array, syncs=sync_array))
         )
         self.wait = self._put(
-            bytes(
-                abi.SyncobjWait(handles=self._handles, timeout_nsec=FOREVER, count_handles=1)
-            )
+            bytes(abi.SyncobjWait(handles=self._handles, timeout_nsec=FOREVER, count_handles=1))
         )
 
     def _put(self, raw: bytes) -> int:
@@ -79,7 +77,9 @@ def round_trip(guest: Guest) -> list[Result]:
     job, ring = side_by_side(full, raw)
     return [
         Result("NOP round trip", job / 1000, "µs"),
-        Result("raw ring round trip", ring / 1000, "µs", note="entry, doorbell, interrupt, wake-up"),
+        Result(
+            "raw ring round trip", ring / 1000, "µs", note="entry, doorbell, interrupt, wake-up"
+        ),
         Result("NOP against raw ring", job / ring, "×", goal=3),
     ]
 

@@ -64,9 +64,7 @@ def test_copy_2d(copier):
     dst, va_d = copier.buffer(64 * 1024, SYSTEM)
     image = np.arange(64 * 256, dtype=np.uint32).reshape(64, 256)
     src.put(image)
-    packet = Copy2d(
-        rows=16, src=va_s + 8, dst=va_d, src_stride=1024, dst_stride=100, row_bytes=60
-    )
+    packet = Copy2d(rows=16, src=va_s + 8, dst=va_d, src_stride=1024, dst_stride=100, row_bytes=60)
     copier.queue.submit([packet]).wait()
     got = np.frombuffer(dst.read(1600), np.uint32).reshape(16, 25)
     np.testing.assert_array_equal(got[:, :15], image[:16, 2:17])
@@ -171,9 +169,7 @@ def test_reduce_i8(npu, op, reduce):
 
 def test_jobs_of_a_queue_run_in_order(copier):
     bo, va = copier.buffer(PAGE)
-    fences = [
-        copier.queue.submit([Fill(pattern=i, dst=va, size=PAGE)]) for i in range(1, 51)
-    ]
+    fences = [copier.queue.submit([Fill(pattern=i, dst=va, size=PAGE)]) for i in range(1, 51)]
     fences[-1].wait()
     assert all(f.done() for f in fences)
     assert (bo.array(np.uint32, (PAGE // 4,)) == 50).all()

@@ -33,9 +33,7 @@ def test_handles_are_per_file(clients):
     with raises_errno(errno.ENOENT):
         abi.bo_mmap_offset(two.proc, two.fd, handle=bo.handle)
     with raises_errno(errno.ENOENT):
-        two.vm_create().bind_ops(
-            [abi.drm_vnpu_vm_bind_op(handle=bo.handle, va=BASE, size=PAGE)]
-        )
+        two.vm_create().bind_ops([abi.drm_vnpu_vm_bind_op(handle=bo.handle, va=BASE, size=PAGE)])
 
 
 def test_vm_ids_are_per_file(clients):

@@ -45,7 +45,7 @@ def test_vram_oversubscribed_by_the_device(npu):
         bo, va = c.buffer(size, VRAM)
         c.queue.submit([Fill(pattern=0x1000 + i, dst=va, size=size)])
         clients.append((c, bo, va))
-    for i, (c, bo, va) in enumerate(clients):
+    for i, (c, _, va) in enumerate(clients):
         out, va_out = c.buffer(size, SYSTEM)
         c.copy(va, va_out, size).wait(timeout_ms=30000)
         words = np.frombuffer(out.read(size), np.uint32)

@@ -17,8 +17,8 @@ NODE = "/dev/accel/accel0"
 def test_only_accel_node(guest):
     """A compute accelerator: no card, no render node, no control node."""
     assert guest.listdir("/dev/accel") == ["accel0"]
-    assert not guest.exists("/dev/dri/card0")
-    assert not guest.exists("/dev/dri/renderD128")
+    assert guest.listdir("/sys/class/accel/accel0/device/accel") == ["accel0"]
+    assert not guest.exists("/sys/class/accel/accel0/device/drm")
 
 
 def test_node_is_the_accel_major(proc):

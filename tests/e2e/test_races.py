@@ -19,42 +19,34 @@ def pair(guest):
 
 
 def ioctl_steps(proc, fd, calls):
-    """Raw ioctl arguments (number, bytes) placed in the process's memory."""
+    """Ioctls (number, argument); each argument is written anew before its call."""
     steps = []
     for number, raw in calls:
         buffer = proc.alloc(len(raw))
-        buffer.write(raw)
-        steps.append((number, buffer.addr))
-    return [("ioctl", fd, number, addr) for number, addr in steps]
+        steps += [("write", buffer.addr, raw), ("ioctl", fd, number, buffer.addr)]
+    return steps
 
 
 def run_together(processes, steps, repeat):
     """Each process repeats its steps in the guest, all at the same time."""
     pending = []
     for proc, todo in zip(processes, steps, strict=True):
-        batch = proc.batch(repeat=repeat)
-        for step in todo:
-            batch.syscall(*step, check=False)
-        pending.append(batch.start())
+        batch = proc.batch()
+        for name, *args in todo:
+            if name == "write":
+                batch.write(*args)
+            else:
+                batch.syscall(name, *args, check=False)
+        pending.append(batch.start(repeat))
     return [p.result(timeout_s=60) for p in pending]
 
 
 def test_two_clients_create_and_close(pair):
-    steps = []
-    for dev in pair:
-        create = bytes(abi.drm_vnpu_bo_create(size=4 * PAGE, placements=1))
-        buffer = dev.proc.alloc(len(create) + 8)
-        buffer.write(create)
-        close = dev.proc.alloc(8)
-        close.write(bytes(8))
-        # handle 1 is free again after each close, so create gives it each time
-        close.write((1).to_bytes(4, "little"))
-        steps.append(
-            [
-                ("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_BO_CREATE, buffer.addr),
-                ("ioctl", dev.fd, abi.DRM_IOCTL_GEM_CLOSE, close.addr),
-            ]
-        )
+    create = bytes(abi.drm_vnpu_bo_create(size=4 * PAGE, placements=1))
+    # handle 1 is free again after each close, so create gives it each time
+    close = bytes(abi.GemClose(handle=1))
+    calls = [(abi.DRM_IOCTL_VNPU_BO_CREATE, create), (abi.DRM_IOCTL_GEM_CLOSE, close)]
+    steps = [ioctl_steps(dev.proc, dev.fd, calls) for dev in pair]
     run_together([d.proc for d in pair], steps, repeat=300)
     for dev in pair:
         assert dev.bo_create(PAGE, placement=VRAM).handle == 1
@@ -72,9 +64,7 @@ def test_two_clients_bind_and_submit(pair):
         cmd.write(bytes(abi.drm_vnpu_cmd(va=va_cmds, size=len(raw))))
         extra = dev.bo_create(PAGE, placement=SYSTEM)
         op = dev.proc.alloc(40)
-        op.write(
-            bytes(abi.drm_vnpu_vm_bind_op(handle=extra.handle, va=0x5000_0000, size=PAGE))
-        )
+        op.write(bytes(abi.drm_vnpu_vm_bind_op(handle=extra.handle, va=0x5000_0000, size=PAGE)))
         bind = abi.drm_vnpu_vm_bind(
             vm_id=c.vm.id, ops=abi.drm_vnpu_array(stride=40, count=1, array=op.addr)
         )
@@ -114,9 +104,7 @@ def test_threads_share_one_file(npu, proc):
         submit = abi.drm_vnpu_submit(
             queue_id=c.queue.id, cmds=abi.drm_vnpu_array(stride=16, count=1, array=cmd.addr)
         )
-        steps.append(
-            ioctl_steps(thread, npu.fd, [(abi.DRM_IOCTL_VNPU_SUBMIT, bytes(submit))])
-        )
+        steps.append(ioctl_steps(thread, npu.fd, [(abi.DRM_IOCTL_VNPU_SUBMIT, bytes(submit))]))
     run_together(threads, steps, repeat=100)
     c.queue.submit([Nop()]).wait()
     assert int.from_bytes(bo.read(8), "little") == 300
@@ -192,9 +180,7 @@ def test_unbind_waits_for_nobody_but_is_safe(npu):
     from vnpu.hw.packets import Copy
 
     done = npu.syncobj_create()
-    fence = c.queue.submit(
-        [*gate.packets(), Copy(src=va, dst=va_out, size=MIB)], signals=[done]
-    )
+    fence = c.queue.submit([*gate.packets(), Copy(src=va, dst=va_out, size=MIB)], signals=[done])
     unmap = abi.drm_vnpu_vm_bind_op(op=abi.DRM_VNPU_VM_BIND_OP_UNMAP, va=va, size=MIB)
     c.vm.bind_ops([unmap], asynchronous=True, waits=[done])
     bo.close()
@@ -252,7 +238,7 @@ def test_signal_interrupts_a_syncobj_wait(guest):
     fence_sync = dev.syncobj_create()
     c.queue.submit(gate.packets(), signals=[fence_sync])
     pending = fence_sync.wait_async(timeout_ms=20000)
-    assert not pending.done()
+    pending.wait_blocked()
     proc.kill(signal.SIGUSR1)
     with raises_errno(errno.EINTR):
         pending.result(timeout_s=5)
@@ -278,6 +264,7 @@ def test_signal_interrupts_a_bind_that_waits(guest):
         vm_id=c.vm.id, ops=abi.drm_vnpu_array(stride=40, count=1, array=array.addr)
     )
     pending = proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_VM_BIND, bytes(bind))
+    pending.wait_blocked()
     proc.kill(signal.SIGUSR1)
     with raises_errno(errno.EINTR):
         pending.result(timeout_s=5)

@@ -31,9 +31,7 @@ def raw_submit(npu, queue, syncs, **changes):
     array = proc.alloc(max(16 * len(syncs), 16))
     array.write(b"".join(bytes(s) for s in syncs))
     fields = {"stride": 16, "count": len(syncs), "array": array.addr} | changes
-    return abi.submit(
-        proc, npu.fd, queue_id=queue.id, syncs=abi.drm_vnpu_array(**fields)
-    )
+    return abi.submit(proc, npu.fd, queue_id=queue.id, syncs=abi.drm_vnpu_array(**fields))
 
 
 def test_out_syncobj_signals(npu, copier, gate):

@@ -314,6 +314,8 @@ def test_async_bind_waits_for_its_syncobj(copier):
     """A bind that waits for a job maps after it; a submit behind it waits too."""
     npu, vm = copier.npu, copier.vm
     gate = Gate(npu, vm)
+    # memory for command buffers is bound now: a synchronous bind would wait for the gate
+    copier.queue.submit([Nop()]).wait()
     before, bound = npu.syncobj_create(), npu.syncobj_create()
     gate_queue = npu.queue_create(vm, engine=COPY)
     gate_queue.submit(gate.packets(), signals=[before])
