@@ -48,6 +48,8 @@ def ensure() -> KernelArtifact:
     if not given:
         raise SetupError("the lane custom needs KDIR", "KDIR=~/linux make qemu-test")
     tree = Path(given).expanduser().resolve()
+    if not tree.is_dir():
+        raise SetupError(f"KDIR={given} is not a directory", "KDIR names a built kernel tree")
     image = _image(tree)
     symbols = tree / "Module.symvers"
     if not symbols.is_file():
