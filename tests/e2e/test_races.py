@@ -12,6 +12,9 @@ from vnpu.hw.codes import SignalOp
 from vnpu.hw.packets import Fill, Nop, Signal
 from vnpu.uapi import abi
 
+# races want two processors; the rest of the suite runs faster with one
+pytestmark = pytest.mark.machine(smp=2)
+
 
 @pytest.fixture
 def pair(guest):

@@ -12,7 +12,8 @@ MIB = 1 << 20
 class VmConfig:
     """A machine. Sizes are in bytes.
 
-    ``aperture`` smaller than ``vram`` is a small BAR. ``extra`` are further QEMU
+    ``aperture`` smaller than ``vram`` is a small BAR. One processor is what two
+    guests at once have on a small host: more of them spin for each other. ``extra`` are further QEMU
     arguments, ``device`` further properties of the NPU ("sync=on"), ``append``
     further words of the kernel's command line. Without ``npu`` there is no
     device and its driver is not waited for.
@@ -21,7 +22,7 @@ class VmConfig:
     vram: int = 256 * MIB
     aperture: int = 256 * MIB
     memory: int = 512 * MIB
-    smp: int = 2
+    smp: int = 1
     queues: int = 64
     iommu: bool = False
     npu: bool = True
