@@ -77,9 +77,7 @@ def round_trip(guest: Guest) -> list[Result]:
     job, ring = side_by_side(full, raw)
     return [
         Result("NOP round trip", job / 1000, "µs"),
-        Result(
-            "raw ring round trip", ring / 1000, "µs", note="entry, doorbell, interrupt, wake-up"
-        ),
+        Result("raw ring round trip", ring / 1000, "µs", note="entry, doorbell, interrupt"),
         Result("NOP against raw ring", job / ring, "×", goal=3),
     ]
 
