@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "9a589ab145acc4c80a2ead287715027418ec48cad4cab50896131c392927ca34"
+HEADER_SHA256 = "4cac6646f8ae43dbe2fa841d31d4f91b4bf814e331439d585bbf6976c9862a13"
 
 MAX_ENGINE_CLASSES = 0x8
 """Engine classes that a query can return."""
@@ -147,8 +147,8 @@ class QueueStateFlag(IntFlag):
 class Array(Struct):
     """struct drm_vnpu_array - An array in user memory
 
-    stride: Size of one element, at most 4096. Elements may be longer or shorter than the
-        kernel knows, as structures may.
+    stride: Size of one element, at most 4096. Elements may be longer than the kernel
+        knows, and as short as their first version, as structures may.
     count: Number of elements.
     array: Pointer to the first element. Ignored if count is zero.
     """
@@ -487,8 +487,8 @@ class BoCreate(Struct):
     placements: Mask of DRM_VNPU_PLACEMENT_*.
     flags: Mask of DRM_VNPU_BO_*.
     vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
-        only and cannot be exported, and costs nothing at submit.
-    handle: Out: handle of the BO.
+        only, cannot be exported (EPERM), and costs nothing at submit.
+    handle: In: zero. Out: handle of the BO.
     """
 
     _c_name_ = "struct drm_vnpu_bo_create"
@@ -498,7 +498,7 @@ class BoCreate(Struct):
         Field("placements", 8, "u32", symbols=PlacementFlag),
         Field("flags", 12, "u32", symbols=BoFlag),
         Field("vm_id", 16, "u32"),
-        Field("handle", 20, "u32", output=True),
+        Field("handle", 20, "u32"),
     )
     __slots__ = (
         "size",
@@ -1036,6 +1036,7 @@ def bo_create(
     placements: int = 0,
     flags: int = 0,
     vm_id: int = 0,
+    handle: int = 0,
 ) -> BoCreate:
     """DRM_IOCTL_VNPU_BO_CREATE
 
@@ -1050,11 +1051,12 @@ def bo_create(
     placements: Mask of DRM_VNPU_PLACEMENT_*.
     flags: Mask of DRM_VNPU_BO_*.
     vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
-        only and cannot be exported, and costs nothing at submit.
+        only, cannot be exported (EPERM), and costs nothing at submit.
+    handle: In: zero. Out: handle of the BO.
 
     Returns the argument as the kernel left it. Raises OSError.
     """
-    arg = BoCreate(size=size, placements=placements, flags=flags, vm_id=vm_id)
+    arg = BoCreate(size=size, placements=placements, flags=flags, vm_id=vm_id, handle=handle)
     return call(proc, file, BO_CREATE, arg)
 
 

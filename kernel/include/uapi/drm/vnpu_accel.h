@@ -74,8 +74,8 @@ enum drm_vnpu_ioctl_id {
  * struct drm_vnpu_array - An array in user memory
  */
 struct drm_vnpu_array {
-	/** @stride: Size of one element, at most 4096. Elements may be longer or
-	 * shorter than the kernel knows, as structures may.
+	/** @stride: Size of one element, at most 4096. Elements may be longer than
+	 * the kernel knows, and as short as their first version, as structures may.
 	 */
 	__u32 stride;
 
@@ -276,11 +276,11 @@ struct drm_vnpu_bo_create {
 	__u32 flags;
 
 	/** @vm_id: VM that the BO is private to, or zero. A private BO can be bound
-	 * to this VM only and cannot be exported, and costs nothing at submit.
+	 * to this VM only, cannot be exported (EPERM), and costs nothing at submit.
 	 */
 	__u32 vm_id;
 
-	/** @handle: Out: handle of the BO. */
+	/** @handle: In: zero. Out: handle of the BO. */
 	__u32 handle;
 };
 
