@@ -15,6 +15,8 @@ from support import PAGE, raises_errno
 from vnpu.accel import SYSTEM
 from vnpu.uapi import abi
 
+pytestmark = pytest.mark.exhaustive
+
 ZERO = [(c, f) for c, f in fields() if f.zero]
 FLAGS = [(c, f) for c, f in fields() if f.symbols and issubclass(f.symbols, enum.IntFlag)]
 ENUMS = [(c, f) for c, f in fields() if f.symbols and not issubclass(f.symbols, enum.IntFlag)]

@@ -14,6 +14,8 @@ from support import PAGE, raises_errno
 
 from vnpu.uapi import abi
 
+pytestmark = pytest.mark.exhaustive
+
 IOCTLS = pytest.mark.parametrize("ioctl", abi.IOCTLS, ids=name)
 
 # the shortest argument that still says something, and what may be left out
