@@ -51,7 +51,9 @@ def test_first_error(lines, told):
 def test_interrupted_command_takes_its_children_along(tmp_path):
     pid_file = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {pid_file}; wait"
-    program = f"from vnpu.run import run; run(['sh', '-c', {script!r}], 'wait')"
+    # A shell's background jobs, this test's runner perhaps among them, ignore SIGINT.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listen}; from vnpu.run import run; run(['sh', '-c', {script!r}], 'wait')"
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (pid_file.exists() and pid_file.read_text().strip()):
