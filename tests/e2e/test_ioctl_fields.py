@@ -17,7 +17,7 @@ from vnpu.uapi import abi
 
 pytestmark = pytest.mark.exhaustive
 
-ZERO = [(c, f) for c, f in fields() if f.zero]
+ZERO = [(c, f) for c in ARGUMENTS + ELEMENTS for f in c._fields_ if f.zero]
 FLAGS = [(c, f) for c, f in fields() if f.symbols and issubclass(f.symbols, enum.IntFlag)]
 ENUMS = [(c, f) for c, f in fields() if f.symbols and not issubclass(f.symbols, enum.IntFlag)]
 IDS = [(c, f) for c, f in fields() if f.name in ("handle", "vm_id", "queue_id", "id")]

@@ -498,7 +498,7 @@ class BoCreate(Struct):
         Field("placements", 8, "u32", symbols=PlacementFlag),
         Field("flags", 12, "u32", symbols=BoFlag),
         Field("vm_id", 16, "u32"),
-        Field("handle", 20, "u32"),
+        Field("handle", 20, "u32", output=True, zero=True),
     )
     __slots__ = (
         "size",
@@ -1036,7 +1036,6 @@ def bo_create(
     placements: int = 0,
     flags: int = 0,
     vm_id: int = 0,
-    handle: int = 0,
 ) -> BoCreate:
     """DRM_IOCTL_VNPU_BO_CREATE
 
@@ -1052,11 +1051,10 @@ def bo_create(
     flags: Mask of DRM_VNPU_BO_*.
     vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
         only, cannot be exported (EPERM), and costs nothing at submit.
-    handle: In: zero. Out: handle of the BO.
 
     Returns the argument as the kernel left it. Raises OSError.
     """
-    arg = BoCreate(size=size, placements=placements, flags=flags, vm_id=vm_id, handle=handle)
+    arg = BoCreate(size=size, placements=placements, flags=flags, vm_id=vm_id)
     return call(proc, file, BO_CREATE, arg)
 
 

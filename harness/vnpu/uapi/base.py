@@ -28,7 +28,7 @@ class Field:
     symbols: type[enum.IntEnum] | type[enum.IntFlag] | None = None
     element: type[Struct] | None = None  # of the user array that this field describes
     output: bool = False  # only the kernel writes it
-    zero: bool = False  # has to be zero: padding, and flags of which there are none yet
+    zero: bool = False  # has to be zero when passed in: padding, and flags to come
 
     @property
     def unit(self) -> int:

@@ -82,9 +82,9 @@ def element(doc: str) -> str | None:
 
 def is_output(doc: str) -> bool:
     """Whether only the kernel writes the member."""
-    return doc.startswith("Out:")
+    return doc.startswith(("Out:", "In: zero. Out:"))
 
 
 def is_zero(doc: str) -> bool:
-    """Whether the member has no use yet and the kernel rejects anything but zero."""
-    return doc == "Zero."
+    """Whether the kernel rejects anything but zero in the member."""
+    return doc == "Zero." or doc.startswith("In: zero.")
