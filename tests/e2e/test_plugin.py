@@ -5,15 +5,20 @@ import textwrap
 
 import pytest
 
+from vnpu import paths
+
 pytest_plugins = ["pytester"]
 
 BARE = "import pytest\npytestmark = pytest.mark.machine(npu=False)\n"
+#: read before pytester moves the home directory away, and with it all that was built
+CACHE = paths.cache_dir()
 COMPLAIN = 'guest.write_file("/dev/kmsg", "<4>BUG: KASAN: slab-use-after-free in made_up+0x1/0x2")'
 
 
 @pytest.fixture
 def inner(pytester, pytestconfig, monkeypatch):
     """Runs a test file in a session of its own, on the kernel of this one."""
+    monkeypatch.setenv("VNPU_CACHE", str(CACHE))
     monkeypatch.setenv("LANE", pytestconfig.getoption("--lane") or "stock")
     # An installed plugin loads by itself; one that is not was named to this session.
     installed = pytestconfig.pluginmanager.has_plugin("vnpu")

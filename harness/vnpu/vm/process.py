@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 from vnpu.errors import SetupError
 
 _KILL_TIMEOUT_S = 10.0
+#: the device's engines are its threads; those that the library starts spin before they sleep
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 class QemuProcess:
@@ -34,6 +37,7 @@ class QemuProcess:
                 self._popen = subprocess.Popen(
                     [*die_with_parent(), str(binary), *arguments(*fds)],
                     pass_fds=fds,
+                    env=os.environ | _ENVIRONMENT,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
