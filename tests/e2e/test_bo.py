@@ -312,18 +312,19 @@ def test_vram_that_can_never_fit(npu):
         npu.bo_create(total + PAGE, placement=VRAM)
 
 
+@pytest.mark.machine(vram=64 * MIB, aperture=64 * MIB)
 def test_too_much_vram_at_once(npu):
     """With everything in use by others' pinned work there is an error, not a hang."""
     total = npu.query_memory().vram_total
     bos = []
-    for _ in range(2 * total // (32 * MIB)):
-        bo = npu.bo_create(32 * MIB, placement=VRAM)
+    for _ in range(2 * total // (16 * MIB)):
+        bo = npu.bo_create(16 * MIB, placement=VRAM)
         bo.write(b"x")
         bo.unmap()
         bos.append(bo)
     for bo in bos:
         bo.close()
-    npu.bo_create(32 * MIB, placement=VRAM).write(b"x")
+    npu.bo_create(16 * MIB, placement=VRAM).write(b"x")
 
 
 def test_names_are_not_given_to_strangers(npu, other):

@@ -73,6 +73,17 @@ class Link:
             self._sock = sock
             self._sock.setblocking(False)
 
+    def start_over(self) -> Link:
+        """A new link on this one's socket, without what has arrived so far.
+
+        For a stopped guest that was taken back to where it had said nothing yet.
+        """
+        with self._changed:
+            while self._receive_unlocked(0):
+                pass
+        self.closed = True
+        return Link(self._sock)
+
     def request(self, target: int, kind: int, payload: bytes = b"") -> Request:
         """Send a request. Raises LinkClosed."""
         request = Request(target, next(self._seq))

@@ -11,9 +11,15 @@ from vnpu.guest.protocol import PORT_NAME
 from vnpu.vm.config import VmConfig
 from vnpu.vm.images import Images
 
+#: id of the device that rewind() makes
+REWIND = "rewind"
+
 #: A plain model with what catches drivers that touch user memory directly.
 #: "max" makes the guest pick code paths that are slow to emulate.
 TCG_CPU = "qemu64,+smap,+smep,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt"
+
+#: room for translated code, in MiB: several times what a session of tests touches
+_TCG_ROOM = 256
 
 #: "panic at an oops, leave at a panic" ends a test at once instead of at its deadline
 _KERNEL_WORDS = (
@@ -55,7 +61,7 @@ def machine(config: VmConfig, kvm: bool) -> list[str]:
     words = ["-machine", "q35,memory-backend=ram,usb=off,smbus=off,vmport=off"]
     if config.iommu and kvm:
         words[-1] += ",kernel-irqchip=split"
-    words += ["-accel", "kvm" if kvm else "tcg,thread=multi"]
+    words += ["-accel", "kvm" if kvm else f"tcg,thread=multi,tb-size={_TCG_ROOM}"]
     words += ["-cpu", "host" if kvm else TCG_CPU]
     words += ["-smp", str(config.smp), "-m", f"{config.memory}B"]
     return words
@@ -119,6 +125,11 @@ def monitor(fd: int) -> list[str]:
     return ["-chardev", f"socket,id=qmp,fd={fd}", "-mon", "chardev=qmp,mode=control"]
 
 
+def rewind() -> list[str]:
+    """What takes the machine back to a saved state; see qemu-device/vm-rewind.c."""
+    return ["-device", f"vm-rewind,id={REWIND}"]
+
+
 def kernel(images: Images, config: VmConfig, words: Sequence[str] = ()) -> list[str]:
     """The kernel, its initramfs and its command line."""
     line = [*_KERNEL_WORDS, *words]
@@ -157,6 +168,7 @@ def guest(
         *serial_file(console),
         *agent(agent_fd),
         *monitor(qmp_fd),
+        *rewind(),
         *npu(config),
         *kernel(images, config, [_QUIET]),
         *config.extra,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,10 @@ class Console:
     def size(self) -> int:
         """Position behind what is written so far."""
         return self.path.stat().st_size if self.path.exists() else 0
+
+    def clear(self) -> None:
+        """Forget what was written; QEMU appends, so it goes on at the start."""
+        os.truncate(self.path, 0)
 
     def tail(self, lines: int = 25) -> str:
         """The last lines."""

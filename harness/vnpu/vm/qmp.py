@@ -36,6 +36,8 @@ class Qmp:
         self._events = EventListener()
         self._client.register_listener(self._events)
         self.connected = False
+        #: how many commands were executed
+        self.commands = 0
 
     def connect(self) -> None:
         """Shake hands; waits for QEMU to come up. Raises QmpError."""
@@ -47,6 +49,7 @@ class Qmp:
 
     def cmd(self, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Execute a command and return its result. Raises QmpError."""
+        self.commands += 1
         try:
             return self._run(self._client.execute(name, arguments), TIMEOUT_S)
         except ExecInterruptedError as error:

@@ -84,8 +84,17 @@ class Template:
             if not vm.qmp.connected:
                 vm.connect_monitor()
             migration.load(vm.qmp, self.state)
-            vm.qmp.cmd("cont")
-            vm.meet_agent(_RESTORE_TIMEOUT_S)
+            vm.resume(_RESTORE_TIMEOUT_S)
+        except BaseException:
+            vm.close()
+            raise
+        return vm
+
+    def rewind(self, vm: Vm) -> Vm:
+        """Make a used clone as good as new. Closes it on failure."""
+        try:
+            vm.rewind(self.state)
+            vm.resume(_RESTORE_TIMEOUT_S)
         except BaseException:
             vm.close()
             raise

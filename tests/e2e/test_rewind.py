@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Going back to the snapshot in the same process: everything returns, and only if it can."""
+
+import os
+
+import numpy as np
+import pytest
+from support import Copier, fill_bo
+
+from vnpu.accel import VRAM, Device
+from vnpu.errors import RigError
+from vnpu.vm import VmConfig
+from vnpu.vm.pool import Pool
+from vnpu.vm.vm import Vm
+
+MIB = 1 << 20
+LOW = MIB  # below lie the BIOS and its shadow, which are no plain memory
+
+
+@pytest.fixture
+def pool(lab):
+    with Pool(lab.template(VmConfig())) as made:
+        yield made
+
+
+def work(vm):
+    """Leave traces in files, processes, modules, VRAM and the device."""
+    guest = vm.guest
+    proc = guest.spawn()
+    proc.open("/tmp/trace", os.O_CREAT | os.O_RDWR)
+    npu = Device.open(proc)
+    copier = Copier(npu)
+    bo, src = copier.buffer(4 * MIB, VRAM)
+    data = fill_bo(bo, 3)
+    other, dst = copier.buffer(4 * MIB)
+    copier.copy(src, dst, 4 * MIB).wait()
+    assert other.read() == data
+    guest.write_file("/dev/kmsg", "a trace in the log")
+    vm.sync_console()
+
+
+def saved_memory(vm, path):
+    vm.qmp.cmd("stop")
+    size = vm.config.memory - LOW
+    vm.qmp.cmd("pmemsave", {"val": LOW, "size": size, "filename": str(path)})
+    return np.fromfile(path, np.uint8)
+
+
+def test_traces_are_gone(pool):
+    vm = pool.take()
+    pid, hello = vm.process.pid, vm.guest.hello
+    work(vm)
+    pool.give_back(vm)
+    again = pool.take()
+    try:
+        assert again.process.pid == pid, "it was meant to be the same process"
+        assert again.guest.hello == hello
+        assert not again.guest.exists("/tmp/trace")
+        assert "a trace in the log" not in again.console.text()
+        assert again.guest.processes == []
+        work(again)
+    finally:
+        again.close()
+
+
+def test_memory_is_that_of_the_snapshot(pool, tmp_path):
+    vm = pool.take()
+    work(vm)
+    pool.give_back(vm)
+    vm = pool._used[0]
+    vm.rewind(pool.template.state)
+    got = saved_memory(vm, tmp_path / "ram")
+    want = np.fromfile(pool.template.directory / "ram", np.uint8)[LOW:]
+    assert want.any() and np.array_equal(got, want)
+
+
+def test_changed_code_is_translated_again(pool):
+    """A driver that comes back after it was unloaded lies in pages that held other things."""
+    for i in range(6):
+        vm = pool.take()
+        vm.guest.rmmod("vnpu")
+        if i % 2:
+            vm.guest.insmod("vnpu")
+            work(vm)
+        assert vm.untouched
+        pool.give_back(vm)
+    vm = pool.take()
+    work(vm)
+    pool.give_back(vm)
+
+
+def test_every_rewind_is_the_same(pool):
+    seen = []
+    for _ in range(5):
+        vm = pool.take()
+        work(vm)
+        seen.append((vm.process.pid, vm.guest.read_file("/proc/modules"), vm.guest.spawn().pid))
+        pool.give_back(vm)
+    assert len(set(seen)) == 1
+
+
+def test_used_monitor_means_another_process(pool):
+    vm = pool.take()
+    vm.qmp.cmd("query-status")
+    pid = vm.process.pid
+    pool.give_back(vm)
+    assert not vm.process.running
+    with pool.take() as other:
+        assert other.process.pid != pid
+
+
+def test_ended_machine_means_another_process(pool):
+    vm = pool.take()
+    vm.process.kill()
+    pool.give_back(vm)
+    with pool.take() as other:
+        assert other.guest.spawn().syscall("getpid") > 1
+
+
+def test_failed_rewind_is_told_and_costs_a_process(pool):
+    vm = pool.take()
+    pool.give_back(vm)
+    vm.process.kill()
+    with pytest.warns(UserWarning, match="a new process instead"), pool.take() as other:
+        assert other.process.pid != vm.process.pid
+
+
+def test_no_state_to_go_back_to(pool, tmp_path):
+    with pool.take() as vm, pytest.raises(RigError, match="No such file"):
+        vm.rewind(tmp_path / "nothing")
+
+
+def test_shared_memory_is_not_rewound(lab, tmp_path):
+    """Its file holds what the guest did last, which is no saved state."""
+    with Vm.boot(lab.images, VmConfig(npu=False), memory=tmp_path) as vm:
+        with pytest.raises(RigError, match="ram is shared"):
+            vm.rewind(lab.template(VmConfig(npu=False)).state)
