@@ -132,6 +132,7 @@ def test_no_state_to_go_back_to(pool, tmp_path):
 
 def test_shared_memory_is_not_rewound(lab, tmp_path):
     """Its file holds what the guest did last, which is no saved state."""
-    with Vm.boot(lab.images, VmConfig(npu=False), memory=tmp_path) as vm:
-        with pytest.raises(RigError, match="ram is shared"):
-            vm.rewind(lab.template(VmConfig(npu=False)).state)
+    config = VmConfig(npu=False)
+    booted = Vm.boot(lab.images, config, memory=tmp_path)
+    with booted as vm, pytest.raises(RigError, match="ram is shared"):
+        vm.rewind(lab.template(config).state)
