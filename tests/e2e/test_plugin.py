@@ -23,6 +23,7 @@ def inner(pytester, pytestconfig, monkeypatch):
     # An installed plugin loads by itself; one that is not was named to this session.
     installed = pytestconfig.pluginmanager.has_plugin("vnpu")
     named = [] if installed else ["-p", "vnpu.plugin"]
+    named += ["-p", "no:hypothesispytest"]  # takes two seconds to load each time
 
     def run(text, *arguments):
         pytester.makepyfile(BARE + textwrap.dedent(text))

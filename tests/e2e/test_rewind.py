@@ -9,7 +9,8 @@ from support import Copier, fill_bo
 
 from vnpu.accel import VRAM, Device
 from vnpu.errors import RigError
-from vnpu.vm import VmConfig
+from vnpu.vm import VmConfig, cmdline
+from vnpu.vm.cmdline import Backing
 from vnpu.vm.pool import Pool
 from vnpu.vm.vm import Vm
 
@@ -43,7 +44,7 @@ def saved_memory(vm, path):
     vm.qmp.cmd("stop")
     size = vm.config.memory - LOW
     vm.qmp.cmd("pmemsave", {"val": LOW, "size": size, "filename": str(path)})
-    return np.fromfile(path, np.uint8)
+    return np.memmap(path, np.uint8, "r")
 
 
 def test_traces_are_gone(pool):
@@ -63,14 +64,14 @@ def test_traces_are_gone(pool):
         again.close()
 
 
-def test_memory_is_that_of_the_snapshot(pool, tmp_path):
+def test_memory_is_that_of_the_snapshot(pool):
     vm = pool.take()
     work(vm)
     pool.give_back(vm)
     vm = pool._used[0]
     vm.rewind(pool.template.state)
-    got = saved_memory(vm, tmp_path / "ram")
-    want = np.fromfile(pool.template.directory / "ram", np.uint8)[LOW:]
+    got = saved_memory(vm, vm.directory / "ram")
+    want = np.memmap(pool.template.directory / "ram", np.uint8, "r")[LOW:]
     assert want.any() and np.array_equal(got, want)
 
 
@@ -133,6 +134,8 @@ def test_no_state_to_go_back_to(pool, tmp_path):
 def test_shared_memory_is_not_rewound(lab, tmp_path):
     """Its file holds what the guest did last, which is no saved state."""
     config = VmConfig(npu=False)
-    booted = Vm.boot(lab.images, config, memory=tmp_path)
-    with booted as vm, pytest.raises(RigError, match="ram is shared"):
-        vm.rewind(lab.template(config).state)
+    waiting = Vm(lab.images, config, tmp_path, Backing.TEMPLATE, tuple(cmdline.incoming()))
+    with waiting as vm:
+        vm.connect_monitor()
+        with pytest.raises(RigError, match="ram is shared"):
+            vm.rewind(lab.template(config).state)
