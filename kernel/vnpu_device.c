@@ -37,11 +37,12 @@ static int vnpu_device_map(struct vnpu_device *vdev)
 		return ret;
 
 	vdev->aperture_phys = pci_resource_start(pdev, VNPU_BAR_VRAM);
-	vdev->aperture = devm_ioremap_wc(&pdev->dev, vdev->aperture_phys, size);
-	if (!vdev->aperture)
-		return -ENOMEM;
-
 	return 0;
+}
+
+void __iomem *vnpu_aperture_map(struct vnpu_device *vdev, u64 offset, size_t size)
+{
+	return ioremap_wc(vdev->aperture_phys + offset, size);
 }
 
 static u32 vnpu_engine_class_type(u32 engine_class)

@@ -47,11 +47,10 @@ struct vnpu_device {
 	struct pci_dev *pdev;
 
 	/*
-	 * BAR0 and BAR2. They go with the PCI device: only to be touched
-	 * between drm_dev_enter() and drm_dev_exit().
+	 * BAR0. It goes with the PCI device: only to be touched between
+	 * drm_dev_enter() and drm_dev_exit().
 	 */
 	void __iomem *regs;
-	void __iomem *aperture;
 
 	/* CPU physical address of BAR2. */
 	phys_addr_t aperture_phys;
@@ -175,6 +174,21 @@ static inline void vnpu_write64(struct vnpu_device *vdev, u32 reg, u64 value)
 }
 
 int vnpu_device_init(struct vnpu_device *vdev);
+
+/**
+ * vnpu_aperture_map() - Map a part of VRAM for the CPU
+ * @vdev: Device.
+ * @offset: VRAM offset; the CPU has to be able to see all of the part.
+ * @size: Bytes.
+ *
+ * A mapping of all of it would take page tables, and shadow memory under
+ * KASAN, for what the driver itself hardly touches. The caller undoes it with
+ * iounmap(), and touches it only between drm_dev_enter() and drm_dev_exit().
+ * May sleep.
+ *
+ * Return: Address, or NULL if there is no memory.
+ */
+void __iomem *vnpu_aperture_map(struct vnpu_device *vdev, u64 offset, size_t size);
 int vnpu_device_pick_engine(struct vnpu_device *vdev, u32 engine_class);
 void vnpu_device_timestamp(struct vnpu_device *vdev, u64 *device_ns, u64 *cpu_ns);
 

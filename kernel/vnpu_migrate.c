@@ -351,7 +351,8 @@ int vnpu_migrate_clear_cpu(struct vnpu_bo *bo, struct ttm_resource *dst)
 {
 	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
 	struct vnpu_res_cursor cur;
-	int idx;
+	void __iomem *io;
+	int idx, ret = 0;
 
 	if (!vnpu_vram_res_visible(dst))
 		return -EIO;
@@ -360,49 +361,67 @@ int vnpu_migrate_clear_cpu(struct vnpu_bo *bo, struct ttm_resource *dst)
 
 	vnpu_res_first_in(bo, dst, 0, vnpu_bo_size(bo), &cur);
 	while (cur.size) {
-		memset_io(vdev->aperture + cur.addr, 0, cur.size);
+		io = vnpu_aperture_map(vdev, cur.addr, cur.size);
+		if (!io) {
+			ret = -ENOMEM;
+			break;
+		}
+		memset_io(io, 0, cur.size);
+		iounmap(io);
 		vnpu_res_next(&cur, cur.size);
 	}
 	drm_dev_exit(idx);
-	return 0;
+	return ret;
 }
 
 /* A page of @res, mapped: VRAM or system memory. */
-static void vnpu_migrate_map_page(struct vnpu_bo *bo, struct ttm_resource *res,
-				  unsigned long page, struct iosys_map *map)
+static int vnpu_migrate_map_page(struct vnpu_bo *bo, struct ttm_resource *res,
+				 unsigned long page, struct iosys_map *map)
 {
 	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
 
 	if (res->mem_type == TTM_PL_VRAM) {
 		u64 offset = vnpu_vram_res_offset(&vdev->vram, res,
 						  (u64)page << PAGE_SHIFT);
+		void __iomem *io = vnpu_aperture_map(vdev, offset, PAGE_SIZE);
 
-		iosys_map_set_vaddr_iomem(map, vdev->aperture + offset);
+		if (!io)
+			return -ENOMEM;
+		iosys_map_set_vaddr_iomem(map, io);
 	} else {
 		iosys_map_set_vaddr(map, kmap_local_page(bo->ttm.ttm->pages[page]));
 	}
+	return 0;
 }
 
 static void vnpu_migrate_unmap_page(struct iosys_map *map)
 {
-	if (!map->is_iomem)
+	if (map->is_iomem)
+		iounmap(map->vaddr_iomem);
+	else
 		kunmap_local(map->vaddr);
 }
 
-static void vnpu_migrate_copy_page(struct vnpu_bo *bo,
-				   struct ttm_resource *src,
-				   struct ttm_resource *dst,
-				   unsigned long page, void *bounce)
+static int vnpu_migrate_copy_page(struct vnpu_bo *bo,
+				  struct ttm_resource *src,
+				  struct ttm_resource *dst,
+				  unsigned long page, void *bounce)
 {
 	struct iosys_map map;
+	int ret;
 
-	vnpu_migrate_map_page(bo, src, page, &map);
+	ret = vnpu_migrate_map_page(bo, src, page, &map);
+	if (ret)
+		return ret;
 	iosys_map_memcpy_from(bounce, &map, 0, PAGE_SIZE);
 	vnpu_migrate_unmap_page(&map);
 
-	vnpu_migrate_map_page(bo, dst, page, &map);
+	ret = vnpu_migrate_map_page(bo, dst, page, &map);
+	if (ret)
+		return ret;
 	iosys_map_memcpy_to(&map, 0, bounce, PAGE_SIZE);
 	vnpu_migrate_unmap_page(&map);
+	return 0;
 }
 
 static bool vnpu_migrate_cpu_reaches(const struct ttm_resource *res)
@@ -426,8 +445,8 @@ int vnpu_migrate_copy_cpu(struct vnpu_bo *bo, struct ttm_resource *src,
 		return -ENOMEM;
 
 	if (drm_dev_enter(&vdev->drm, &idx)) {
-		for (page = 0; page < pages; page++)
-			vnpu_migrate_copy_page(bo, src, dst, page, bounce);
+		for (page = 0; page < pages && !ret; page++)
+			ret = vnpu_migrate_copy_page(bo, src, dst, page, bounce);
 		drm_dev_exit(idx);
 	} else {
 		ret = -ENODEV;

@@ -45,6 +45,9 @@ struct vnpu_pt_chunk {
 	/** @offset: VRAM offset; constant. */
 	u64 offset;
 
+	/** @cpu: The memory, through the aperture; constant. */
+	void __iomem *cpu;
+
 	/** @used: A bit for each page in use; under vnpu_ptpool.lock. */
 	u64 used;
 };
@@ -88,6 +91,7 @@ static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 {
 	struct vnpu_ptpool *pool = &vdev->ptpool;
 	struct vnpu_pt_chunk *chunk;
+	int ret;
 
 	chunk = kzalloc_obj(*chunk);
 	if (!chunk)
@@ -96,10 +100,13 @@ static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 	chunk->bo = vnpu_bo_create_kernel(vdev, VNPU_CHUNK_BYTES,
 					  &chunk->offset);
 	if (IS_ERR(chunk->bo)) {
-		int ret = PTR_ERR(chunk->bo);
-
-		kfree(chunk);
-		return ret;
+		ret = PTR_ERR(chunk->bo);
+		goto err_free;
+	}
+	chunk->cpu = vnpu_aperture_map(vdev, chunk->offset, VNPU_CHUNK_BYTES);
+	if (!chunk->cpu) {
+		ret = -ENOMEM;
+		goto err_bo;
 	}
 
 	chunk->used = BIT_ULL(0);
@@ -111,6 +118,12 @@ static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 	pool->used++;
 	spin_unlock(&pool->lock);
 	return 0;
+
+err_bo:
+	vnpu_bo_free_kernel(chunk->bo);
+err_free:
+	kfree(chunk);
+	return ret;
 }
 
 static int vnpu_ptpool_get(struct vnpu_device *vdev, struct vnpu_pt_page *page)
@@ -149,7 +162,7 @@ struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev)
 
 	ret = vnpu_ptpool_get(vdev, page);
 	if (!ret) {
-		page->cpu = vdev->aperture + page->offset;
+		page->cpu = page->chunk->cpu + (page->offset - page->chunk->offset);
 		memset_io(page->cpu, 0, VNPU_PT_BYTES);
 	}
 	drm_dev_exit(idx);
@@ -214,6 +227,7 @@ static void vnpu_ptpool_trim(struct vnpu_ptpool *pool, unsigned int keep)
 	struct vnpu_pt_chunk *chunk;
 
 	while ((chunk = vnpu_ptpool_pop_empty(pool, keep))) {
+		iounmap(chunk->cpu);
 		vnpu_bo_free_kernel(chunk->bo);
 		kfree(chunk);
 	}

@@ -371,18 +371,23 @@ static int vnpu_ttm_access_memory(struct ttm_buffer_object *tbo,
 
 	vnpu_res_first(bo, offset, len, &cur);
 	while (cur.remaining) {
-		void __iomem *io = vdev->aperture + cur.addr;
 		u64 n = cur.size;
+		void __iomem *io = vnpu_aperture_map(vdev, cur.addr, n);
 
+		if (!io) {
+			ret = -ENOMEM;
+			break;
+		}
 		if (write)
 			memcpy_toio(io, buf, n);
 		else
 			memcpy_fromio(buf, io, n);
+		iounmap(io);
 		buf += n;
 		vnpu_res_next(&cur, n);
 	}
 	drm_dev_exit(idx);
-	return len;
+	return ret ?: len;
 }
 
 bool vnpu_ttm_bo_is_visible(const struct ttm_buffer_object *tbo)
