@@ -34,6 +34,8 @@ def _remove_own(root: Path, pid: int) -> None:
     # A forked child inherits the registration but not the directory.
     if os.getpid() == pid:
         shutil.rmtree(root, ignore_errors=True)
+        while _held:
+            _held.pop().close()
 
 
 def _remove_abandoned() -> None:
