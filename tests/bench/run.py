@@ -18,7 +18,7 @@ import rig
 import submit
 from measure import Result, show
 
-from vnpu import progress
+from vnpu import paths, progress
 from vnpu.errors import VnpuError
 from vnpu.guest import Guest
 from vnpu.vm.config import MIB, VmConfig
@@ -69,7 +69,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(known)}")
     parser.add_argument("--lane", default="stock", help="kernel to run on (default: %(default)s)")
     parser.add_argument("--restores", type=int, default=1000, help="consecutive restores to make")
-    parser.add_argument("--json", type=Path, help="where the numbers go")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=paths.repo_root() / "build/bench.json",
+        help="where the numbers go (default: build/bench.json)",
+    )
     args = parser.parse_args()
     unknown = set(args.names) - set(known)
     if unknown:
@@ -87,9 +92,9 @@ def main() -> int:
     finally:
         if results:
             show(results)
-            if args.json:
-                args.json.parent.mkdir(parents=True, exist_ok=True)
-                args.json.write_text(json.dumps([r.as_dict() for r in results], indent=2) + "\n")
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            args.json.write_text(json.dumps([r.as_dict() for r in results], indent=2) + "\n")
+            print(f"numbers: {args.json}")
     return 0
 
 

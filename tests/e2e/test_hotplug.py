@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""The slot of the device: taken out and put back while the guest runs."""
+
+import errno
+import time
+
+import pytest
+from support import MIB, PAGE, Copier, Gate, raises_errno
+
+from vnpu.accel import VRAM, Device
+from vnpu.hw.packets import Fill
+
+#: the slot blinks for five seconds in which the button can be pressed again
+UNPLUG_S = 60.0
+
+
+def unplug(vm):
+    vm.qmp.cmd("device_del", {"id": "npu0"})
+    vm.qmp.wait_event("DEVICE_DELETED", UNPLUG_S, device="npu0")
+
+
+def plug(vm):
+    vm.qmp.cmd(
+        "device_add",
+        {"driver": "vnpu", "id": "npu0", "bus": "rp0", "memdev": "vram", "aperture": 256 * MIB},
+    )
+
+
+def wait_for_device(guest):
+    deadline = time.monotonic() + UNPLUG_S
+    while not (guest.exists("/dev/accel") and guest.listdir("/dev/accel")):
+        assert time.monotonic() < deadline, "the guest did not find the device"
+        time.sleep(0.05)
+    (name,) = guest.listdir("/dev/accel")
+    return Device.open(guest.spawn(), path=f"/dev/accel/{name}")
+
+
+def test_out_and_in(vm, guest):
+    unplug(vm)
+    assert not guest.exists("/dev/accel/accel0")
+    plug(vm)
+    copier = Copier(wait_for_device(guest))
+    bo, va = copier.buffer(PAGE)
+    copier.queue.submit([Fill(pattern=1, dst=va, size=PAGE)]).wait()
+    assert bo.read(4) == b"\1\0\0\0"
+
+
+def test_out_with_work_in_flight(vm, guest):
+    """Fences signal, mappings stay harmless, calls say ENODEV, and the file can be closed."""
+    npu = Device.open(guest.spawn())
+    copier = Copier(npu)
+    bo = npu.bo_create(MIB, placement=VRAM)
+    mapping = bo.map()
+    mapping[:4] = b"here"
+    sync = npu.syncobj_create()
+    copier.queue.submit(Gate(npu, copier.vm).packets(), signals=[sync])
+    fd = sync.export_sync_file()
+    unplug(vm)
+    assert npu.proc.poll({fd: 1}, timeout_ms=10000), "the fence was left behind"
+    with raises_errno(errno.ENODEV):
+        npu.query_device()
+    mapping[PAGE : PAGE + 4] = b"late"
+    npu.close()
+
+
+@pytest.mark.lane("stock")
+def test_removal_needs_no_driver(vm, guest):
+    guest.rmmod("vnpu")
+    unplug(vm)
+    plug(vm)
+    guest.insmod("vnpu")
+    assert wait_for_device(guest).query_memory().vram_total
