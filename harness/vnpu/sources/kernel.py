@@ -21,13 +21,15 @@ LANES = ("stock", "debug", "custom")
 class KernelArtifact:
     """A kernel that can be booted and built against.
 
+    ``image`` is a bzImage, or better an ELF file that QEMU can boot; see pvh.
+
     ``modules`` are what the driver and its tests need, uncompressed, each
     after those that it depends on. ``key`` changes when any of it does.
     """
 
     lane: str
     release: str
-    bzimage: Path
+    image: Path
     build_dir: Path
     modules: list[Path]
     key: str

@@ -22,6 +22,7 @@ PREFERRED = "linux-source-7.3"
 SERIES = r"linux-source-(7\.\d+|[89]\.\d+)"
 SUITES = ("trixie-backports", "forky", "sid")
 CONFIG = "debug.config"
+IMAGE = "vmlinux"
 #: to be raised when a change of this code makes another tree from the same inputs
 RECIPE = 1
 #: where the driver's Kconfig goes, so that what it selects is built
@@ -78,7 +79,7 @@ def ensure() -> KernelArtifact:
     return KernelArtifact(
         lane="debug",
         release=(tree / "include/config/kernel.release").read_text().strip(),
-        bzimage=tree / "arch/x86/boot/bzImage",
+        image=tree / IMAGE,
         build_dir=tree,
         modules=kernel_custom.modules_of(tree, kernel_custom.WANTED),
         key=key,
@@ -138,7 +139,7 @@ def _build(tree: Path, kconfig: Path) -> None:
     with progress.step("build the debug kernel") as step:
         _make(
             tree,
-            "bzImage",
+            IMAGE,
             "modules",
             log="kernel-debug.log",
             on_line=_count(step),

@@ -11,13 +11,13 @@ from pathlib import Path
 from vnpu import cache, paths, progress
 from vnpu.errors import BuildError, SetupError
 from vnpu.run import run
-from vnpu.sources import apt, modinfo
+from vnpu.sources import apt, modinfo, pvh
 from vnpu.sources.kernel import KernelArtifact
 
 #: the long-term series that the driver supports
 SERIES = "6.12"
 #: to be raised when a change of this code makes something else from the same packages
-RECIPE = 1
+RECIPE = 2
 #: modules to have in the guest, if the kernel does not have them built in
 WANTED = ("drm", "ttm", "gpu_sched", "drm_buddy", "drm_exec", "drm_gpuvm", "vgem")
 #: directories of the package that hold them and what they need
@@ -50,11 +50,20 @@ def ensure() -> KernelArtifact:
     return KernelArtifact(
         lane="stock",
         release=release,
-        bzimage=folder / "boot" / f"vmlinuz-{release}",
+        image=_image(folder, release),
         build_dir=folder / "usr/src" / f"linux-headers-{release}",
         modules=[folder / "modules" / name for name in order],
         key=key,
     )
+
+
+def _image(folder: Path, release: str) -> Path:
+    elf = folder / "boot" / f"vmlinux-{release}"
+    return elf if elf.exists() else _bzimage(folder, release)
+
+
+def _bzimage(folder: Path, release: str) -> Path:
+    return folder / "boot" / f"vmlinuz-{release}"
 
 
 def _newest_release() -> str:
@@ -86,6 +95,8 @@ def _make(work: Path, release: str, key: str) -> None:
     final = paths.cache_dir() / "kernel-stock" / key
     _relocate(work, final)
     _uncompress_modules(work, release)
+    with progress.step(f"unpack kernel {release}"):
+        pvh.extract(_bzimage(work, release), work / "boot" / f"vmlinux-{release}")
 
 
 def _module_members(release: str) -> tuple[str, ...]:
@@ -120,7 +131,7 @@ def _relocate(work: Path, final: Path) -> None:
 def _uncompress_modules(work: Path, release: str) -> None:
     """Leave only the modules that are wanted, uncompressed, and the order to load them in."""
     packed = {modinfo.name_of(path): path for path in work.glob("lib/modules/*/kernel/**/*.ko*")}
-    if "drm" not in packed or not (work / "boot" / f"vmlinuz-{release}").exists():
+    if "drm" not in packed or not _bzimage(work, release).exists():
         raise BuildError(f"the package of kernel {release} is incomplete, or is arranged otherwise")
     target = work / "modules"
     target.mkdir()

@@ -33,6 +33,12 @@ _KERNEL_WORDS = (
     "mitigations=off",
     "random.trust_cpu=on",
     "cryptomgr.notests",
+    "lsm=",
+    "audit=0",
+    # A driver that forgets to clear memory must not be helped.
+    "init_on_alloc=0",
+    # Whoever waits for a grace period, at each unloading for one, makes every test wait.
+    "rcupdate.rcu_expedited=1",
     # What runs often without need is translated anew after every restore. A
     # stuck processor still shows as an RCU stall.
     "nowatchdog",
@@ -174,7 +180,8 @@ def guest(
         *monitor(qmp_fd),
         *rewind(),
         *npu(config),
-        *kernel(images, config, [_QUIET]),
+        # A clone has its kernel in its memory.
+        *(kernel(images, config, [_QUIET]) if backing is Backing.TEMPLATE else []),
         *config.extra,
     ]
 

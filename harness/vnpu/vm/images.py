@@ -42,7 +42,7 @@ def prepare(lane: str = "stock") -> Images:
     return Images(
         qemu=device.binary,
         firmware=tuple(device.firmware),
-        kernel=tree.bzimage,
+        kernel=tree.image,
         initramfs=initramfs.build(tree, built),
         lane=lane,
         release=tree.release,
