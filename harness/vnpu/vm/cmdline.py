@@ -78,7 +78,7 @@ def machine(config: VmConfig, kvm: bool) -> list[str]:
 def bare(firmware: Sequence[Path]) -> list[str]:
     """No default devices, no window, and an end instead of a reboot."""
     words = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    words += ["-name", "vnpu,debug-threads=on"]
+    words += ["-name", "guest,debug-threads=on"]
     for path in firmware:
         words += ["-L", str(path)]
     return words
