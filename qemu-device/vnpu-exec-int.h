@@ -24,10 +24,10 @@
 
 /*
  * GEMM works on blocks of c of MB x NB, KB deep: a block is the work between
- * two abort checks, some 0.5 ms. The panel of b that a block column needs is
+ * two abort checks, some 1 ms. The panel of b that a block column needs is
  * kept whole, which bounds its depth by GEMM_MAX_DIM.
  */
-#define GEMM_MB         192
+#define GEMM_MB         384
 #define GEMM_NB         256
 #define GEMM_KB         384
 
@@ -35,6 +35,8 @@
 #define STEP_ELEMS      4096
 /* bytes of one step of COPY and FILL */
 #define STEP_BYTES      (512 * 1024)
+/* a COPY of so many bytes goes past the cache */
+#define STREAM_BYTES    (4 * 1024 * 1024)
 #define FILL_BYTES      (16 * 1024)
 
 struct VnpuExec {
@@ -48,6 +50,9 @@ struct VnpuExec {
     float *step[3];
     void *raw;                  /* GEMM_MAX_DIM elements of 4 bytes */
 };
+
+/* memmove() that leaves nothing in the cache, where the host can do that */
+void vnpu_stream(void *to, const void *from, size_t n);
 
 static inline bool vnpu_exec_aborted(const VnpuExec *x)
 {

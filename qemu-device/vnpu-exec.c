@@ -121,6 +121,7 @@ static bool copy_forward(VnpuExec *x, const VnpuCopy *p)
 {
     VnpuCursor src = vnpu_cursor(p->src, 0);
     VnpuCursor dst = vnpu_cursor(p->dst, 0);
+    bool stream = p->size >= STREAM_BYTES;
     uint64_t left = p->size;
 
     while (left) {
@@ -135,7 +136,11 @@ static bool copy_forward(VnpuExec *x, const VnpuCopy *p)
                                                  vnpu_cursor_run(&dst)));
 
             /* two addresses may name one page: pieces may overlap */
-            memmove(vnpu_cursor_ptr(&dst), vnpu_cursor_ptr(&src), n);
+            if (stream) {
+                vnpu_stream(vnpu_cursor_ptr(&dst), vnpu_cursor_ptr(&src), n);
+            } else {
+                memmove(vnpu_cursor_ptr(&dst), vnpu_cursor_ptr(&src), n);
+            }
             vnpu_cursor_skip(&src, n);
             vnpu_cursor_skip(&dst, n);
             budget -= n;

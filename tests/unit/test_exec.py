@@ -269,6 +269,36 @@ def test_copy_overlap_is_memmove(kernels, src, dst, size, page):
     np.testing.assert_array_equal(memory, want)
 
 
+LARGE = (4 << 20) + 12345  # goes past the cache
+
+
+@pytest.mark.parametrize("page", [100, 4096, 1 << 20])
+@pytest.mark.parametrize(("src", "dst"), [(0, 0), (1, 0), (0, 1), (63, 64), (64, 15)])
+def test_large_copy(kernels, src, dst, page):
+    """At any alignment, in pieces shorter and longer than a cache line, and nothing around it."""
+    data = np.random.default_rng(3).integers(0, 256, LARGE + 200, np.uint8)
+    memory = np.full(LARGE + 200, 0xEE, np.uint8)
+    params = CopyParams(
+        window(data, src, LARGE, page), window(memory, dst, LARGE, 2 * page), LARGE, False
+    )
+    assert kernels.run("copy", params)
+    np.testing.assert_array_equal(memory[dst : dst + LARGE], data[src : src + LARGE])
+    assert (memory[:dst] == 0xEE).all() and (memory[dst + LARGE :] == 0xEE).all()
+
+
+@pytest.mark.parametrize("shift", [1, 64, 4096, 1 << 20])
+@pytest.mark.parametrize("backward", [False, True], ids=["down", "up"])
+def test_large_copy_onto_itself(kernels, shift, backward):
+    memory = np.random.default_rng(4).integers(0, 256, LARGE + shift, np.uint8)
+    src, dst = (0, shift) if backward else (shift, 0)
+    want = memory[src : src + LARGE].copy()
+    params = CopyParams(
+        window(memory, src, LARGE, 4096), window(memory, dst, LARGE, 4096), LARGE, backward
+    )
+    assert kernels.run("copy", params)
+    np.testing.assert_array_equal(memory[dst : dst + LARGE], want)
+
+
 @FIXTURE_OK
 @given(words=st.integers(0, 9000), pattern=st.integers(0, 2**32 - 1), seed=st.integers(0, 999))
 def test_fill(kernels, words, pattern, seed):
