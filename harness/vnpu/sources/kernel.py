@@ -44,6 +44,11 @@ def lane_of_environment() -> str:
 
 def ensure(lane: str) -> KernelArtifact:
     """The kernel of a lane, fetched or built if it is not there yet."""
+    if os.environ.get("KERNEL") and lane != "custom":
+        raise SetupError(
+            f"KERNEL= is for a kernel of one's own, and the lane is {lane}",
+            "name the tree that modules are built against as well: KDIR=",
+        )
     # Each lane imports this module, so they are imported when they are needed.
     if lane == "stock":
         from vnpu.sources import kernel_stock
