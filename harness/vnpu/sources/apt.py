@@ -144,7 +144,7 @@ class Archive:
             with progress.step(f"package lists of {', '.join(self.suites)}"):
                 try:
                     run(
-                        ["apt-get", "update", "-q"],
+                        ["apt-get", "update", "-q", "--error-on=any"],
                         "fetch package lists",
                         env=self._env,
                         log=paths.log_dir() / "apt-update.log",
@@ -261,4 +261,6 @@ def _fields(lines: list[str]) -> dict[str, str]:
 
 
 def _network(error: BuildError) -> SetupError:
-    return SetupError(error.message, "check the network and the proxy settings of apt")
+    return SetupError(
+        error.message, "check the network, the proxy settings of apt and the room on the disk"
+    )

@@ -98,9 +98,7 @@ def _fetch() -> Path:
         try:
             return _download(f"{apt.sites().main}/{pin.path}", pin)
         except BuildError:
-            progress.say(
-                f"QEMU {pin.version} is no longer in the archive, looking for its successor"
-            )
+            progress.say(f"QEMU {pin.version} could not be downloaded, asking for its successor")
     return _newest_of_series()
 
 
