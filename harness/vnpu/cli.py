@@ -47,8 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Terminated(KeyboardInterrupt):
+    """Somebody killed this process, and it alone."""
+
+
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise _Terminated
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -181,8 +185,10 @@ def _child(command: list[str], root: Path) -> int:
     while True:
         try:
             return process.wait()
-        except KeyboardInterrupt:
+        except _Terminated:
             process.send_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            continue
 
 
 def _lint(_arguments: argparse.Namespace) -> int:
