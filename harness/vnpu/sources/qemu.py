@@ -29,6 +29,8 @@ BINARY = "qemu-system-x86_64"
 RECIPE = 1
 #: where the device lives in QEMU's tree
 DEVICE_DIR = "hw/misc/vnpu"
+#: what it brings
+DEVICES = ("vnpu", "vm-rewind")
 
 CONFIGURE = (
     "--target-list=x86_64-softmmu",
@@ -91,9 +93,10 @@ def _own_binary(name: str) -> QemuArtifact:
     help_text = subprocess.run(
         [found, "-device", "help"], capture_output=True, text=True, stdin=subprocess.DEVNULL
     ).stdout
-    if '"vnpu"' not in help_text:
+    lacking = [device for device in DEVICES if f'"{device}"' not in help_text]
+    if lacking:
         raise SetupError(
-            f"QEMU={name} has no device named vnpu",
+            f"QEMU={name} has no device named {' or '.join(lacking)}",
             "build qemu-device/ into it (see docs/setup.md) or leave QEMU unset",
         )
     binary = Path(found).resolve()
