@@ -31,7 +31,7 @@ def boot(images: Images) -> list[Result]:
 
 
 def _first_answer(vm: Vm) -> None:
-    vm.guest.spawn().syscall("getpid")
+    vm.guest.service.syscall("getpid")
 
 
 def restore(template: Template, count: int) -> list[Result]:
