@@ -20,6 +20,8 @@
 
 #include "qemu/osdep.h"
 #include "qemu/module.h"
+#include "qemu/seqlock.h"
+#include "qemu/thread.h"
 #include "qapi/error.h"
 #include "exec/cpu-common.h"
 #include "exec/exec-all.h"
@@ -30,6 +32,7 @@
 #include "migration/qemu-file.h"
 #include "migration/savevm.h"
 #include "qemu/yank.h"
+#include "system/cpu-timers-internal.h"
 #include "system/runstate.h"
 #include "system/tcg.h"
 #include "migration/yank_functions.h"
@@ -80,7 +83,9 @@ static bool drop_written(Rewind *r, RAMBlock *rb, uint64_t first, size_t n)
     size_t i, from;
 
     for (i = 0; i < n; i++) {
-        for (from = i; i < n && was_written(r->entries[i]); i++) {
+        from = i;
+        while (i < n && was_written(r->entries[i])) {
+            i++;
         }
         if (i > from &&
             !drop(rb, (first + from) * page, (i - from) * page, r->errp)) {
@@ -151,6 +156,19 @@ static bool rewind_memory(Error **errp)
     return ret == 0;
 }
 
+/*
+ * The processors' tick counter goes on from the saved value. Left alone, it
+ * would not go back: what the runs before have taken would be a leap ahead of
+ * all timers for the guest.
+ */
+static void rewind_ticks(void)
+{
+    qemu_spin_lock(&timers_state.vm_clock_lock);
+    timers_state.cpu_ticks_prev = 0;
+    timers_state.cpu_ticks_offset = 0;
+    qemu_spin_unlock(&timers_state.vm_clock_lock);
+}
+
 static bool rewind_devices(const char *path, Error **errp)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
@@ -183,6 +201,7 @@ static void set_state(Object *obj, const char *path, Error **errp)
     vm_stop(RUN_STATE_RESTORE_VM);
     /* First, because a reset may write to memory. */
     qemu_system_reset(SHUTDOWN_CAUSE_SNAPSHOT_LOAD);
+    rewind_ticks();
     if (rewind_memory(errp)) {
         rewind_devices(path, errp);
     }

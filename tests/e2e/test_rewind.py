@@ -2,6 +2,7 @@
 """Going back to the snapshot in the same process: everything returns, and only if it can."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -98,6 +99,17 @@ def test_every_rewind_is_the_same(pool):
         seen.append((vm.process.pid, vm.guest.read_file("/proc/modules"), vm.guest.spawn().pid))
         pool.give_back(vm)
     assert len(set(seen)) == 1
+
+
+def test_time_goes_back_too(pool):
+    """Else the guest would find that it had slept for as long as all tests before it took."""
+    seen = []
+    for _ in range(4):
+        vm = pool.take()
+        seen.append(float(vm.guest.read_file("/proc/uptime").split()[0]))
+        time.sleep(1.5)
+        pool.give_back(vm)
+    assert max(seen) - min(seen) < 1
 
 
 def test_used_monitor_means_another_process(pool):
