@@ -10,6 +10,10 @@ from support import MIB, PAGE, Copier, Gate, raises_errno
 from vnpu.accel import VRAM, Device
 from vnpu.hw.packets import Fill
 
+# On 7.3 lockdep finds a wrong order in pciehp itself (its reset_lock against
+# pci_rescan_remove_lock) and checks nothing from then on.
+pytestmark = pytest.mark.lane("stock")
+
 #: the slot blinks for five seconds in which the button can be pressed again
 UNPLUG_S = 60.0
 
@@ -63,7 +67,6 @@ def test_out_with_work_in_flight(vm, guest):
     npu.close()
 
 
-@pytest.mark.lane("stock")
 def test_removal_needs_no_driver(vm, guest):
     guest.rmmod("vnpu")
     unplug(vm)
