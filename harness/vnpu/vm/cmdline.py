@@ -33,6 +33,8 @@ _KERNEL_WORDS = (
     "mitigations=off",
     "random.trust_cpu=on",
     "cryptomgr.notests",
+    # Self-tests of random numbers and keys, and what nobody here asks for.
+    "initcall_blacklist=jent_mod_init,crypto_kdf108_init,bpf_tcp_ca_kfunc_init",
     "lsm=",
     "audit=0",
     # A driver that forgets to clear memory must not be helped.
