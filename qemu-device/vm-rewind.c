@@ -22,6 +22,7 @@
 #include "qemu/module.h"
 #include "qemu/seqlock.h"
 #include "qemu/thread.h"
+#include "qemu/yank.h"
 #include "qapi/error.h"
 #include "exec/cpu-common.h"
 #include "exec/exec-all.h"
@@ -31,11 +32,10 @@
 #include "migration/migration.h"
 #include "migration/qemu-file.h"
 #include "migration/savevm.h"
-#include "qemu/yank.h"
+#include "migration/yank_functions.h"
 #include "system/cpu-timers-internal.h"
 #include "system/runstate.h"
 #include "system/tcg.h"
-#include "migration/yank_functions.h"
 
 /* A warning not to use it in migration; but shared blocks are to be refused. */
 #undef qemu_ram_foreach_block
@@ -61,13 +61,18 @@ static bool was_written(uint64_t entry)
            ((entry & PAGEMAP_PRESENT) && !(entry & PAGEMAP_OF_FILE));
 }
 
-static bool drop(RAMBlock *rb, uint64_t start, uint64_t size, Error **errp)
+static void forget_code(RAMBlock *rb, uint64_t start, uint64_t size)
 {
     ram_addr_t addr = qemu_ram_get_offset(rb) + start;
 
-    if (tcg_enabled()) {
+    if (tcg_enabled() && size) {
         tb_invalidate_phys_range(addr, addr + size - 1);
     }
+}
+
+static bool drop(RAMBlock *rb, uint64_t start, uint64_t size, Error **errp)
+{
+    forget_code(rb, start, size);
     if (madvise(qemu_ram_get_host_addr(rb) + start, size, MADV_DONTNEED)) {
         error_setg_errno(errp, errno, "cannot drop pages of %s",
                          qemu_ram_get_idstr(rb));
@@ -121,15 +126,10 @@ static bool rewind_file_block(Rewind *r, RAMBlock *rb)
 static int rewind_block(RAMBlock *rb, void *opaque)
 {
     Rewind *r = opaque;
-    uint64_t size = qemu_ram_get_used_length(rb);
 
     if (qemu_ram_get_fd(rb) < 0) {
         /* The stream has its contents, and loads them unseen by translation. */
-        if (tcg_enabled() && size) {
-            ram_addr_t addr = qemu_ram_get_offset(rb);
-
-            tb_invalidate_phys_range(addr, addr + size - 1);
-        }
+        forget_code(rb, 0, qemu_ram_get_used_length(rb));
         return 0;
     }
     if (qemu_ram_is_shared(rb)) {
