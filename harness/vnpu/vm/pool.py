@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Clones that are nearly there: used ones to rewind, and a QEMU started ahead of its use."""
+"""Clones that serve one user after the other."""
 
 from __future__ import annotations
 
@@ -11,28 +11,20 @@ from vnpu.vm.vm import Vm
 
 
 class Pool:
-    """Clones of a template for one user after the other.
+    """Clones of a template, each used many times if all goes well.
 
     Who is done with a clone gives it back; going back to the snapshot in the
-    same process takes a fraction of the time of a new one. Until the first
-    comes back, a launched QEMU stands ready. No thread is involved: the kernel
-    ends a QEMU with the thread that started it.
+    same process takes a fraction of the time of a new one.
     """
 
     def __init__(self, template: Template, extra: tuple[str, ...] = ()) -> None:
         self.template = template
         self._extra = extra
         self._used: list[Vm] = []
-        self._launched: Vm | None = None
-
-    def fill(self) -> None:
-        """Launch a QEMU unless a clone is there."""
-        if self._launched is None and not self._used:
-            self._launched = self.template.launch(self._extra)
 
     def take(self) -> Vm:
         """A clone whose agent has answered."""
-        return self._rewound() or self._new()
+        return self._rewound() or self.template.restore(self._extra)
 
     def give_back(self, vm: Vm) -> None:
         """Take a clone whose user is done; it is closed if it cannot serve again."""
@@ -45,9 +37,6 @@ class Pool:
         """End those that nobody has."""
         while self._used:
             self._used.pop().close()
-        if self._launched is not None:
-            self._launched.close()
-            self._launched = None
 
     def _rewound(self) -> Vm | None:
         while self._used:
@@ -56,12 +45,6 @@ class Pool:
             except RigError as error:
                 warnings.warn(f"a new process instead of a rewind: {error.message}", stacklevel=2)
         return None
-
-    def _new(self) -> Vm:
-        self.fill()
-        vm, self._launched = self._launched, None
-        assert vm is not None
-        return self.template.resume(vm)
 
     def __enter__(self) -> Pool:
         return self
