@@ -291,6 +291,30 @@ def test_batch_repeats_and_takes_the_time(proc):
     assert 0 < timing.best <= timing.median
 
 
+@pytest.mark.parametrize("at", [0, 1, 31, 32, 4096, 5000, 5006, None])
+def test_compare_inside_the_process(proc, at):
+    """To the byte, whatever the length; a difference beyond it does not count."""
+    size = 5007
+    memory = proc.alloc(4 * PAGE)
+    data = os.urandom(size)
+    memory.write(data + b"a")
+    proc.copy_mem(memory.addr + 2 * PAGE, memory.addr, size)
+    assert memory.read(size, 2 * PAGE) == data
+    if at is not None:
+        memory[2 * PAGE + at] = data[at] ^ 0x80
+    assert proc.compare_mem(memory.addr, memory.addr + 2 * PAGE, size) == at
+
+
+def test_compare_faults_where_nothing_is(proc):
+    memory = proc.alloc(2 * PAGE)
+    proc.syscall("munmap", memory.addr + PAGE, PAGE)
+    for a, b in ((0, PAGE // 2), (PAGE // 2, 0)):
+        with pytest.raises(GuestFault) as info:
+            proc.compare_mem(memory.addr + a, memory.addr + b, PAGE)
+        assert info.value.addr >= memory.addr + PAGE
+    assert proc.compare_mem(memory.addr, memory.addr, 0) is None
+
+
 def test_32_bit_entry(proc):
     assert proc.syscall32("getpid") == proc.pid
     memory = proc.alloc(PAGE, low=True)

@@ -139,6 +139,15 @@ static void run_add64(struct batch *batch, const struct step *step, struct step_
 	set_copied(result, copy, (int64_t)value);
 }
 
+static void run_compare(struct batch *batch, const struct step *step, struct step_result *result)
+{
+	const void *a = (const void *)argument(batch, step, 0);
+	const void *b = (const void *)argument(batch, step, 1);
+	struct copy_result compared = guarded_compare(a, b, argument(batch, step, 2));
+
+	set_copied(result, compared, (int64_t)compared.address);
+}
+
 /* Returns whether the batch goes on. */
 static bool run_step(struct batch *batch, uint32_t i)
 {
@@ -162,6 +171,9 @@ static bool run_step(struct batch *batch, uint32_t i)
 	case STEP_ADD64:
 		run_add64(batch, step, result);
 		break;
+	case STEP_COMPARE:
+		run_compare(batch, step, result);
+		break;
 	}
 	if (!(step->flags & STEP_STOP_ON_ERROR))
 		return true;
@@ -182,7 +194,7 @@ static bool run_once(struct batch *batch)
 
 static bool step_is_valid(const struct step *step, uint32_t index)
 {
-	if (step->op < STEP_SYSCALL || step->op > STEP_ADD64)
+	if (step->op < STEP_SYSCALL || step->op > STEP_COMPARE)
 		return false;
 	for (int i = 0; i < STEP_MAX_ARGS; i++) {
 		if (step->args[i].kind > ARG_SCRATCH)

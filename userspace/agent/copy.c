@@ -7,11 +7,45 @@
 #include <ucontext.h>
 
 /*
- * The function keeps nothing on its stack, so the signal handler can end it
- * from any of its instructions by moving the instruction pointer to the fixup.
+ * The functions keep nothing on their stacks, so the signal handler can end them
+ * from any of their instructions by moving the instruction pointer to the fixup.
  * This needs no state per thread.
  */
 __asm__(".text\n"
+	".globl guarded_compare\n"
+	".type guarded_compare, @function\n"
+	"guarded_compare:\n"
+	"	xor %ecx, %ecx\n"
+	"	mov %rdx, %r8\n"
+	"	and $-32, %r8\n"
+	"5:	cmp %r8, %rcx\n"
+	"	jae 6f\n"
+	"	mov (%rdi, %rcx), %rax\n"
+	"	xor (%rsi, %rcx), %rax\n"
+	"	mov 8(%rdi, %rcx), %r9\n"
+	"	xor 8(%rsi, %rcx), %r9\n"
+	"	or %r9, %rax\n"
+	"	mov 16(%rdi, %rcx), %r9\n"
+	"	xor 16(%rsi, %rcx), %r9\n"
+	"	or %r9, %rax\n"
+	"	mov 24(%rdi, %rcx), %r9\n"
+	"	xor 24(%rsi, %rcx), %r9\n"
+	"	or %r9, %rax\n"
+	"	jnz 6f\n"
+	"	add $32, %rcx\n"
+	"	jmp 5b\n"
+	/* What is left is short, or the difference is near. */
+	"6:	cmp %rdx, %rcx\n"
+	"	jae 7f\n"
+	"	mov (%rdi, %rcx), %al\n"
+	"	cmp (%rsi, %rcx), %al\n"
+	"	jne 7f\n"
+	"	inc %rcx\n"
+	"	jmp 6b\n"
+	"7:	mov %rcx, %rdx\n"
+	"	xor %eax, %eax\n"
+	"	ret\n"
+	".size guarded_compare, . - guarded_compare\n"
 	".globl guarded_copy\n"
 	".type guarded_copy, @function\n"
 	"guarded_copy:\n"
@@ -38,18 +72,18 @@ __asm__(".text\n"
 	"	mov %ax, (%rdi)\n"
 	"1:	xor %eax, %eax\n"
 	"	xor %edx, %edx\n"
-	"guarded_copy_fixup:\n"
+	"guarded_fixup:\n"
 	"	ret\n"
 	".size guarded_copy, . - guarded_copy\n");
 
-extern char guarded_copy_fixup[];
+extern char guarded_fixup[];
 
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
 	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
 	uintptr_t ip = (uintptr_t)regs[REG_RIP];
 
-	if (ip < (uintptr_t)guarded_copy || ip >= (uintptr_t)guarded_copy_fixup) {
+	if (ip < (uintptr_t)guarded_compare || ip >= (uintptr_t)guarded_fixup) {
 		/* A fault of the agent's own: die from it when it repeats. */
 		struct sigaction fatal = { .sa_handler = SIG_DFL };
 
@@ -58,10 +92,10 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 	}
 	regs[REG_RAX] = signal;
 	regs[REG_RDX] = (greg_t)info->si_addr;
-	regs[REG_RIP] = (greg_t)guarded_copy_fixup;
+	regs[REG_RIP] = (greg_t)guarded_fixup;
 }
 
-void guarded_copy_init(void)
+void guarded_init(void)
 {
 	struct sigaction action = {
 		.sa_sigaction = on_fault,

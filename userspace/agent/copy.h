@@ -7,7 +7,7 @@
 
 struct copy_result {
 	long signal;		/* 0: done; else SIGSEGV or SIGBUS */
-	uint64_t address;	/* what could not be touched */
+	uint64_t address;	/* what could not be touched; guarded_compare(): see there */
 };
 
 /*
@@ -16,7 +16,13 @@ struct copy_result {
  */
 struct copy_result guarded_copy(void *to, const void *from, size_t length);
 
-/* Installs the handlers that guarded_copy() needs; inherited by children. */
-void guarded_copy_init(void);
+/*
+ * Compares memory that may not be there. If all could be touched, address is the
+ * offset of the first byte that differs, or length.
+ */
+struct copy_result guarded_compare(const void *a, const void *b, size_t length);
+
+/* Installs the handlers that the others need; inherited by children. */
+void guarded_init(void);
 
 #endif

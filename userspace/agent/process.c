@@ -275,7 +275,7 @@ void process_main(int socket)
 	for (int i = 0; i < 3; i++)
 		sys3(SYS_open, null, O_RDWR, 0);
 	sys1(SYS_setsid, 0);
-	guarded_copy_init();
+	guarded_init();
 	install_interrupts();
 	process_loop(socket);
 }

@@ -87,6 +87,7 @@ enum step_op {
 	STEP_READ = 3,		/* arg 0: address, arg 1: length; data goes to the reply */
 	STEP_WRITE = 4,		/* arg 0: to, arg 1: from, arg 2: length */
 	STEP_ADD64 = 5,		/* arg 0: address, arg 1: what to add to the u64 there */
+	STEP_COMPARE = 6,	/* arg 0, 1: addresses, arg 2: length -> where they differ */
 };
 
 enum arg_kind {

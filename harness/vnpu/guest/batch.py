@@ -150,9 +150,21 @@ class Batch:
         args = (addr, self.scratch(data), len(data))
         return self._add(Op.WRITE, 0, args, check, "write memory")
 
+    def copy(self, to: StepArg, source: StepArg, size: int) -> Step:
+        """Copy memory inside the process."""
+        return self._add(Op.WRITE, 0, (to, source, size), True, "copy memory")
+
+    def compare(self, a: StepArg, b: StepArg, size: int) -> Step:
+        """Compare memory inside the process: the offset of the first difference, or ``size``."""
+        return self._add(Op.COMPARE, 0, (a, b, size), True, "compare memory")
+
     def add64(self, addr: StepArg, amount: int) -> Step:
         """Add to a 64-bit number in memory: what changes from repetition to repetition."""
         return self._add(Op.ADD64, 0, (addr, amount), True, "add to memory")
+
+    def load64(self, addr: StepArg) -> Step:
+        """A 64-bit number in memory: what a call has put there, for later steps."""
+        return self.add64(addr, 0)
 
     def scratch(self, init: bytes | int) -> Scratch:
         """Memory of the batch, with these bytes or this many zeros.

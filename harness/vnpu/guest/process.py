@@ -130,6 +130,19 @@ class Process:
             range(0, len(data), CHUNK),
         )
 
+    def copy_mem(self, to: int, source: int, size: int) -> None:
+        """Copy memory by loads and stores of the process. Raises GuestFault."""
+        batch = self.batch()
+        batch.copy(to, source, size)
+        batch.run()
+
+    def compare_mem(self, a: int, b: int, size: int) -> int | None:
+        """Offset of the first byte that differs; None if none does. Raises GuestFault."""
+        batch = self.batch()
+        step = batch.compare(a, b, size)
+        batch.run()
+        return step.value if step.value < size else None
+
     def _start_read(self, addr: int, size: int) -> Pending[bytes]:
         batch = self.batch()
         step = batch.read(addr, size)

@@ -58,6 +58,7 @@ class Op(IntEnum):
     READ = 3
     WRITE = 4
     ADD64 = 5
+    COMPARE = 6
 
 
 class ArgKind(IntEnum):
