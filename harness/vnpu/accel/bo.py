@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vnpu.guest.memory import Mapping
 from vnpu.uapi import abi
 
 if TYPE_CHECKING:
     from vnpu.accel.device import Device
-    from vnpu.guest import Mapping
+    from vnpu.guest.batch import Batch, Scratch, Step
 
 READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
 
@@ -34,11 +35,22 @@ class Bo:
     def map(self) -> Mapping:
         """The whole buffer, mapped read-write and shared; the same mapping each time."""
         if self._mapping is None:
-            device = self.device
-            self._mapping = device.proc.mmap(
-                self.size, READ_WRITE, mmap.MAP_SHARED, device.fd, self.mmap_offset()
-            )
+            self._mapping = Mapping(self.device.proc, self._map_at(), self.size)
         return self._mapping
+
+    def _map_at(self) -> int:
+        """Ask for the offset and map there, in one round trip; the address."""
+        device, at = self.device, abi.BoMmapOffset.field("offset").offset
+        mapped: list[Step] = []
+
+        def then(batch: Batch, arg: Scratch) -> None:
+            place = batch.load64(arg + at)
+            where = (0, self.size, READ_WRITE, mmap.MAP_SHARED, device.fd, place)
+            mapped.append(batch.syscall("mmap", *where))
+
+        arg = abi.BoMmapOffset(handle=self.handle)
+        abi.call(device.proc, device.fd, abi.BO_MMAP_OFFSET, arg, then=then)
+        return mapped[0].value
 
     def unmap(self) -> None:
         """Undo map(); nothing happens if it was not called."""

@@ -130,11 +130,12 @@ class Guest:
         data = data.encode() if isinstance(data, str) else data
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         flags |= os.O_APPEND if append else os.O_TRUNC
-        fd = self.service.open(path, flags, 0o644)
-        try:
-            self.service.write(fd, data)
-        finally:
-            self.service.close(fd)
+        batch = self.service.batch()
+        fd = batch.syscall("openat", AT_FDCWD, path, flags, 0o644)
+        written = batch.syscall("write", fd, data, len(data), check=False)
+        batch.syscall("close", fd)
+        batch.run()
+        written.check()
 
     def listdir(self, path: str) -> list[str]:
         """Names in a directory, sorted. Raises OSError."""

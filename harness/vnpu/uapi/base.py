@@ -185,6 +185,11 @@ class Struct:
             setattr(copy, name, value)
         return copy
 
+    @classmethod
+    def field(cls, name: str) -> Field:
+        """The field of this name. Raises KeyError."""
+        return cls._index_[name]
+
     def items(self) -> Iterator[tuple[Field, Any]]:
         """The fields with their values, in the order of the struct."""
         return ((field, getattr(self, field.name)) for field in self._fields_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vnpu.uapi import trace
@@ -13,6 +13,7 @@ from vnpu.uapi.base import Ioctl, Struct, concat
 
 if TYPE_CHECKING:
     from vnpu.guest import Buffer, Process
+    from vnpu.guest.batch import Batch, Scratch
 
 S = TypeVar("S", bound=Struct)
 
@@ -41,14 +42,16 @@ def call(
     arrays: Mapping[str, Struct | Sequence[Struct]] | None = None,
     writes: Sequence[tuple[int, bytes]] = (),
     timeout_s: float | None = None,
+    then: Callable[[Batch, Scratch], None] = lambda _batch, _arg: None,
 ) -> S:
     """Make *ioctl* and return its argument as the kernel left it.
 
     *arrays* names fields that describe an array in user memory: a descriptor
     is passed as it is, a sequence of structs is written to the process first,
-    as are the bytes of *writes* (address, data). All of it is one round trip
-    to the guest, which may take *timeout_s* (default: the guest's own limit).
-    Raises OSError with the errno of the kernel.
+    as are the bytes of *writes* (address, data). *then* adds steps that come
+    after the ioctl and may use its argument, which they find in the scratch
+    memory. All of it is one round trip to the guest, which may take *timeout_s*
+    (default: the guest's own limit). Raises OSError with the errno of the kernel.
     """
     batch = proc.batch()
     for addr, data in (*writes, *_place(proc, arg, arrays or {})):
@@ -56,6 +59,7 @@ def call(
     place = batch.scratch(bytes(arg))
     step = batch.syscall("ioctl", fd, ioctl.nr, place)
     out = batch.read(place, ioctl.struct._size_)
+    then(batch, place)
     start = time.monotonic()
     try:
         batch.run(timeout_s=timeout_s)
