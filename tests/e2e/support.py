@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device, Fence, Queue, Vm
+from vnpu.guest import Process
 from vnpu.hw.codes import Compare, SignalOp
 from vnpu.hw.packets import Copy, Signal, Wait
 
@@ -66,6 +67,44 @@ class Gate:
 
     def open(self, value: int = 1) -> None:
         self.word[:8] = value.to_bytes(8, "little")
+
+
+class Windows:
+    """Random bytes in a process, to fill BOs with and to compare them with afterwards.
+
+    Both happen inside the guest, where bytes move faster than over the agent's
+    line. Window ``i`` starts ``64 * i`` bytes further than the first, so no page
+    of one is equal to any page of another.
+    """
+
+    STRIDE = 64
+    COUNT = PAGE // STRIDE
+
+    def __init__(self, proc: Process, size: int) -> None:
+        self.proc = proc
+        self.memory = proc.alloc(size + PAGE)
+        self.memory.write(pattern(self.memory.size))
+
+    def fill(self, bo: Bo, i: int) -> None:
+        """By the CPU."""
+        self.proc.copy_mem(bo.map().addr, self._at(i), bo.size)
+
+    def check(self, bo: Bo, i: int) -> None:
+        """Each byte of the BO, as the CPU sees it."""
+        at = self.proc.compare_mem(bo.map().addr, self._at(i), bo.size)
+        assert at is None, f"BO {i} differs at {at:#x}"
+
+    def _at(self, i: int) -> int:
+        assert i < self.COUNT
+        return self.memory.addr + i * self.STRIDE
+
+
+def check_words(bo: Bo, word: int) -> None:
+    """Each 32-bit word of the BO, as the CPU sees it, is this one."""
+    addr = bo.map().addr
+    assert bo.map().read_u32() == word
+    at = bo.device.proc.compare_mem(addr, addr + 4, bo.size - 4)
+    assert at is None, f"not {word:#x} at {at + 4:#x}"
 
 
 def fill_bo(bo: Bo, seed: int) -> bytes:

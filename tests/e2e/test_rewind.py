@@ -73,7 +73,12 @@ def test_memory_is_that_of_the_snapshot(pool):
     vm.rewind(pool.template.state)
     got = saved_memory(vm, vm.directory / "ram")
     want = np.memmap(pool.template.directory / "ram", np.uint8, "r")[LOW:]
-    assert want.any() and np.array_equal(got, want)
+    assert want[: 64 * MIB].any()
+    # In parts: each comparison makes an array as large as what it compares.
+    for at in range(0, want.size, 4 * MIB):
+        part = slice(at, at + 4 * MIB)
+        assert np.array_equal(got[part], want[part]), f"between {LOW + at:#x} and 4 MiB further"
+    assert got.size == want.size
 
 
 def test_changed_code_is_translated_again(pool):
@@ -104,10 +109,10 @@ def test_every_rewind_is_the_same(pool):
 def test_time_goes_back_too(pool):
     """Else the guest would find that it had slept for as long as all tests before it took."""
     seen = []
-    for _ in range(4):
+    for pause_s in (1, 1, 0):
         vm = pool.take()
         seen.append(float(vm.guest.read_file("/proc/uptime").split()[0]))
-        time.sleep(1.5)
+        time.sleep(pause_s)
         pool.give_back(vm)
     assert max(seen) - min(seen) < 1
 
