@@ -16,7 +16,7 @@
 #include "vnpu_ring.h"
 
 /* Vectors for queues on a machine with few processors. */
-#define VNPU_QUEUE_VECTORS	8u
+#define VNPU_QUEUE_VECTORS	4u
 
 static irqreturn_t vnpu_irq_handler(int irq, void *data)
 {
