@@ -4,17 +4,12 @@
 import errno
 import time
 
-import pytest
 from support import MIB, PAGE, Copier, Gate, raises_errno
 
 from vnpu.accel import VRAM, Device
 from vnpu.hw.packets import Fill
 
-# On 7.3 lockdep finds a wrong order in pciehp itself (its reset_lock against
-# pci_rescan_remove_lock) and checks nothing from then on.
-pytestmark = pytest.mark.lane("stock")
-
-#: the slot blinks for five seconds in which the button can be pressed again
+#: for ACPI to tell the guest and the guest to let go
 UNPLUG_S = 60.0
 
 

@@ -72,8 +72,6 @@ def machine(config: VmConfig, kvm: bool) -> list[str]:
     if config.iommu and kvm:
         words[-1] += ",kernel-irqchip=split"
     words += ["-accel", "kvm" if kvm else f"tcg,thread=multi,tb-size={_TCG_ROOM}"]
-    # Slots are PCIe's own business here, not ACPI's: a smaller kernel knows them too.
-    words += ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
     words += ["-cpu", "host" if kvm else TCG_CPU]
     words += ["-smp", str(config.smp), "-m", f"{config.memory}B"]
     return words
