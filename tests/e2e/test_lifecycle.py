@@ -26,6 +26,11 @@ def check_works(guest):
     c.npu.close()
 
 
+def test_queues_share_a_few_vectors(guest):
+    """64 queues on one processor: four vectors for their fences, one for events."""
+    assert len(guest.listdir(f"{DRIVER}/{pci_address(guest)}/msi_irqs")) == 4 + 1
+
+
 def test_reload_many_times(guest):
     for _ in range(5):
         guest.rmmod("vnpu")

@@ -20,7 +20,7 @@ class Pool:
     def __init__(self, template: Template, extra: tuple[str, ...] = ()) -> None:
         self.template = template
         self._extra = extra
-        self._used: list[Vm] = []
+        self._spare: Vm | None = None
 
     def take(self) -> Vm:
         """A clone whose agent has answered."""
@@ -28,20 +28,22 @@ class Pool:
 
     def give_back(self, vm: Vm) -> None:
         """Take a clone whose user is done; it is closed if it cannot serve again."""
-        if vm.untouched and not vm.kvm and not self._used:
-            self._used.append(vm)
+        if vm.untouched and not vm.kvm and not self._spare:
+            self._spare = vm
         else:
             vm.close()
 
     def close(self) -> None:
         """End those that nobody has."""
-        while self._used:
-            self._used.pop().close()
+        if self._spare:
+            self._spare.close()
+            self._spare = None
 
     def _rewound(self) -> Vm | None:
-        while self._used:
+        spare, self._spare = self._spare, None
+        if spare:
             try:
-                return self.template.rewind(self._used.pop())
+                return self.template.rewind(spare)
             except RigError as error:
                 warnings.warn(f"a new process instead of a rewind: {error.message}", stacklevel=2)
         return None
