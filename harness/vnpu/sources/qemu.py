@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from vnpu.sources import firmware, qemu_source
 
 BINARY = "qemu-system-x86_64"
 #: to be raised when a change of this code makes another tree from the same inputs
-RECIPE = 1
+RECIPE = 2
 #: where the device lives in QEMU's tree
 DEVICE_DIR = "hw/misc/vnpu"
 #: what it brings
@@ -159,7 +160,17 @@ def _make_tree(tree: Path, source: qemu_source.Source, device: Path) -> None:
             log=paths.log_dir() / "qemu-configure.log",
             hint="the packages that are needed: `vnpu doctor`",
         )
+    _keep_meson(build)
     _precompile_headers(tree)
+
+
+def _keep_meson(build: Path) -> None:
+    """Give the tree a meson of its own: it outlives the checkout whose environment it was in."""
+    package = Path(sysconfig.get_path("purelib")) / "mesonbuild"
+    (site,) = (build / "pyvenv/lib").glob("python*/site-packages")
+    if package.is_dir():
+        shutil.copytree(package, site / "mesonbuild")
+        (site / "nested.pth").unlink()
 
 
 def _write_compiler(tree: Path) -> Path:
