@@ -68,9 +68,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=_machine_rank)
 
 
-def _machine_rank(item: pytest.Item) -> str:
-    """Equal for tests of the same machine; those of the default one and of none come first."""
-    return repr(config_of(item)) if item.get_closest_marker("machine") else ""
+def _machine_rank(item: pytest.Item) -> tuple[bool, str]:
+    """Equal for tests of the same machine.
+
+    Those of special machines come first: they take longer, and the many short
+    ones of the default machine share out evenly at the end.
+    """
+    special = item.get_closest_marker("machine") is not None
+    return not special, repr(config_of(item)) if special else ""
 
 
 @pytest.hookimpl(wrapper=True)
