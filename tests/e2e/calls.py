@@ -133,6 +133,6 @@ class Calls:
 
     def check_usable(self) -> None:
         """The client can still work."""
-        fence: Fence = self.queue.submit([Nop()])
+        fence: Fence = self.queue.submit([(self.cmd_va, len(self.packet))])
         fence.wait()
         assert self.queue.query().state == 0

@@ -102,7 +102,8 @@ class Queue:
         signals: Sequence[SyncItem],
         fence: Fence,
     ) -> None:
-        parts = group(cmds, self.device.limits().max_cmd_bytes)
+        packets = any(not isinstance(command, tuple) for command in cmds)
+        parts = group(cmds, self.device.limits().max_cmd_bytes if packets else 0)
         own: list[abi.Cmd] = []
         writes: list[tuple[int, bytes]] = []
         chunk = None

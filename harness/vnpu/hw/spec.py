@@ -22,7 +22,8 @@ def load() -> dict[str, Any]:
         text = PATH.read_text(encoding="utf-8")
     except OSError as error:
         raise SetupError(f"the hardware specification cannot be read: {error}") from error
-    return yaml.safe_load(text)
+    # libyaml is there with every wheel of PyYAML, and parses ten times as fast.
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def camel(name: str) -> str:
