@@ -24,6 +24,7 @@ PACKAGES = {
     "gcc": "build-essential",
     "make": "build-essential",
     "ld": "binutils",
+    "strip": "binutils",
     "dpkg-deb": "dpkg",
     "apt-get": "apt",
     "xz": "xz-utils",

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import gzip
+import tempfile
 from pathlib import Path
 
 from vnpu import cache, progress
 from vnpu.errors import SetupError
+from vnpu.run import run
 from vnpu.sources import agent, cpio, firmware, modinfo
 from vnpu.sources.kernel import KernelArtifact
 from vnpu.sources.module import ModuleArtifact
@@ -28,7 +29,7 @@ _APPLETS = (
 
 
 def build(kernel: KernelArtifact, module: ModuleArtifact) -> Path:
-    """The compressed archive for this kernel and driver.
+    """The archive for this kernel and driver.
 
     The agent loads the dependencies and vnpu.ko at boot; vnpu_kunit.ko lies beside them.
     """
@@ -39,10 +40,10 @@ def build(kernel: KernelArtifact, module: ModuleArtifact) -> Path:
     def make(work: Path) -> None:
         with progress.step(f"make the initramfs for {kernel.release}"):
             content = _archive(kernel, module, program, shell)
-            # Unpacked at every cold boot, under emulation: speed counts, size does not.
-            (work / "initramfs.gz").write_bytes(gzip.compress(content, 1, mtime=0))
+            # Not compressed: the guest would unpack it at every boot, under emulation.
+            (work / "initramfs.cpio").write_bytes(content)
 
-    return cache.artifact("initramfs", key, make, keep=8) / "initramfs.gz"
+    return cache.artifact("initramfs", key, make, keep=8) / "initramfs.cpio"
 
 
 def _archive(kernel: KernelArtifact, module: ModuleArtifact, program: Path, shell: Path) -> bytes:
@@ -60,11 +61,22 @@ def _archive(kernel: KernelArtifact, module: ModuleArtifact, program: Path, shel
         archive.symlink(f"bin/{applet}", "busybox")
     loaded = [*kernel.modules, module.ko]
     for path in [*loaded, *([module.kunit] if module.kunit else [])]:
-        archive.file(f"{MODULE_DIR}/{modinfo.name_of(path)}.ko", path.read_bytes())
+        archive.file(f"{MODULE_DIR}/{modinfo.name_of(path)}.ko", _lean(path))
     listing = [f"{MODULE_DIR}/{modinfo.name_of(path)}.ko" for path in loaded]
     archive.file(MODULE_LIST, ("\n".join(listing) + "\n").encode())
     archive.file("init", program.read_bytes(), 0o755)
     return archive.finish()
+
+
+def _lean(module: Path) -> bytes:
+    """A module without debugging information and signature.
+
+    The guest would read the one and compute the other, under emulation, to no
+    end: the driver has no signature anyway.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".ko") as output:
+        run(["strip", "--strip-debug", "-o", output.name, module], "make the initramfs")
+        return Path(output.name).read_bytes()
 
 
 def _busybox() -> Path:

@@ -31,7 +31,6 @@ WANTED = (*STOCK_MODULES, "gpu_buddy", "kunit")
 #: these the guest needs before any module is loaded
 BUILT_IN = {
     "BLK_DEV_INITRD": "the guest's files",
-    "RD_GZIP": "the guest's files",
     "BINFMT_ELF": "the guest's agent",
     "DEVTMPFS": "device nodes",
     "PROC_FS": "the guest's agent",

@@ -33,8 +33,11 @@ _KERNEL_WORDS = (
     "mitigations=off",
     "random.trust_cpu=on",
     "cryptomgr.notests",
-    # Self-tests of random numbers and keys, and what nobody here asks for.
-    "initcall_blacklist=jent_mod_init,crypto_kdf108_init,bpf_tcp_ca_kfunc_init",
+    # Self-tests of random numbers and keys, and what nobody here has or asks for.
+    "initcall_blacklist=jent_mod_init,crypto_kdf108_init,bpf_tcp_ca_kfunc_init,"
+    "trace_eval_init,load_system_certificate_list,init_encrypted,"
+    "cmos_init,agp_intel_init,i8042_init",
+    "ipv6.disable=1",
     "lsm=",
     "audit=0",
     # A driver that forgets to clear memory must not be helped.
