@@ -62,7 +62,7 @@ format: $(READY) ## format the Python sources
 	@$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format .
 
 unit: $(READY) ## tests that need nothing but Python and a compiler
-	@$(PYTEST) tests/unit -n $(JOBS) --junitxml $(REPORTS)/unit.xml $(ARGS)
+	@$(PYTEST) tests/unit --junitxml $(REPORTS)/unit.xml $(ARGS)
 
 abi: $(READY) ## the uAPI header: layout, 32 against 64 bits, golden file
 	@$(PYTEST) tests/abi --junitxml $(REPORTS)/abi.xml $(ARGS)
