@@ -8,14 +8,17 @@ becomes an exception that carries the first line that tells what is wrong.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from vnpu.errors import BuildError, SetupError
 
@@ -89,9 +92,11 @@ def run(
     Raises SetupError if the tool is missing, BuildError if it fails.
     """
     args = [str(arg) for arg in argv]
-    process = _spawn(args, reason, cwd, env)
+    process: subprocess.Popen[str] | None = None
     lines: list[str] = []
     try:
+        with _undisturbed():  # else a tool that has just started would be nobody's
+            process = _spawn(args, reason, cwd, env)
         with open(log or os.devnull, "w", buffering=1) as sink:
             sink.write(f"$ cd {cwd or Path.cwd()} && {shlex.join(args)}\n")
             assert process.stdout is not None
@@ -103,7 +108,8 @@ def run(
                     on_line(line)
         status = process.wait()
     except BaseException:
-        _kill_group(process)
+        if process:
+            _kill_group(process)
         raise
     if status != 0:
         where = f"\n  log: {log}" if log else ""
@@ -139,13 +145,31 @@ def _spawn(
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
     """End the tool and all its children, politely first."""
-    for sig in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sig)
-            process.wait(timeout=5)
-            return
-        except ProcessLookupError:
-            process.wait()
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM wait until the end of the block, and happen then."""
+    came: list[tuple[int, FrameType | None]] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled elsewhere
+        return
+    handlers = {
+        number: signal.signal(number, lambda *signal_and_frame: came.append(signal_and_frame))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if callable(signal.getsignal(number))
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number, frame in came:
+        handlers[signal.Signals(number)](number, frame)  # type: ignore[operator]

@@ -67,6 +67,32 @@ def test_interrupted_command_takes_its_children_along(tmp_path):
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_while_a_command_starts(monkeypatch, number):
+    """It is not lost, and neither is the command: the signal waits until somebody can end it."""
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self.pid)
+            os.kill(os.getpid(), number)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(["sleep", "60"], "wait")
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    (pid,) = started
+    assert not os.path.exists(f"/proc/{pid}")
+
+
 def _is_zombie(pid):
     try:
         with open(f"/proc/{pid}/stat") as stat:
