@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device, Fence, Queue, Vm
-from vnpu.guest import Process
+from vnpu.guest import Guest, Process
 from vnpu.hw.codes import Compare, SignalOp
 from vnpu.hw.packets import Copy, Signal, Wait
 
 PAGE = 4096
 MIB = 1 << 20
+DRIVER = "/sys/bus/pci/drivers/vnpu"
 
 
 @contextlib.contextmanager
@@ -28,6 +29,12 @@ def raises_errno(*numbers: int) -> Iterator[None]:
     names = [errno.errorcode[n] for n in numbers]
     got = errno.errorcode.get(info.value.errno, info.value.errno)
     assert info.value.errno in numbers, f"errno is {got}, expected {' or '.join(names)}"
+
+
+def pci_address(guest: Guest) -> str:
+    """Of the device that the driver has."""
+    (address,) = [name for name in guest.listdir(DRIVER) if name.count(":") == 2]
+    return address
 
 
 def pattern(size: int, seed: int = 1) -> bytes:

@@ -2,19 +2,17 @@
 """The device behind an IOMMU: DMA addresses are no physical ones, and no others get through."""
 
 import pytest
-from support import MIB, PAGE, PLACEMENTS, Copier, Windows, fill_bo
+from support import DRIVER, MIB, PAGE, PLACEMENTS, Copier, Windows, fill_bo, pci_address
 
 from vnpu.accel import SYSTEM, VRAM
 
 pytestmark = pytest.mark.machine(iommu=True)
 
-PCI_DRIVER = "/sys/bus/pci/drivers/vnpu"
-
 
 def test_the_device_is_behind_it(guest):
-    (address,) = [name for name in guest.listdir(PCI_DRIVER) if name.count(":") == 2]
-    assert guest.exists(f"/sys/bus/pci/devices/{address}/iommu_group")
-    kind = guest.read_file(f"/sys/bus/pci/devices/{address}/iommu_group/type")
+    group = f"{DRIVER}/{pci_address(guest)}/iommu_group"
+    assert guest.exists(group)
+    kind = guest.read_file(f"{group}/type")
     assert kind.strip().startswith(b"DMA"), "an identity domain would prove nothing"
 
 

@@ -4,16 +4,10 @@
 import errno
 
 import pytest
-from support import MIB, PAGE, Copier, Gate, pattern, raises_errno
+from support import DRIVER, MIB, PAGE, Copier, Gate, pattern, pci_address, raises_errno
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.packets import Fill, Nop
-
-DRIVER = "/sys/bus/pci/drivers/vnpu"
-
-
-def pci_address(guest):
-    return next(name for name in guest.listdir(DRIVER) if name.count(":") == 2)
 
 
 def check_works(guest):

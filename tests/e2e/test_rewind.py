@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
-from support import Copier, fill_bo
+from support import DRIVER, Copier, fill_bo, pci_address
 
 from vnpu.accel import VRAM, Device
 from vnpu.errors import RigError
@@ -45,8 +45,7 @@ def work(vm):
 
 def aperture(guest):
     """Where the processor finds VRAM: the address of BAR 2."""
-    (device,) = [n for n in guest.listdir("/sys/bus/pci/drivers/vnpu") if n.count(":") == 2]
-    bars = guest.read_file(f"/sys/bus/pci/devices/{device}/resource").decode().splitlines()
+    bars = guest.read_file(f"{DRIVER}/{pci_address(guest)}/resource").decode().splitlines()
     return int(bars[2].split()[0], 16)
 
 
