@@ -12,11 +12,9 @@ from support import MIB, PAGE, Copier, Gate, fill_bo, raises_errno
 from vnpu.accel import SYSTEM, VRAM, Device
 from vnpu.uapi import abi
 
-# Without a debug flag the allocator keeps arrays of pointers to objects that it has
-# given out, which kmemleak takes for references.
 pytestmark = [
     pytest.mark.lane("debug"),
-    pytest.mark.machine(append="kmemleak=on slab_debug=U"),
+    pytest.mark.machine(append="kmemleak=on"),
 ]
 
 

@@ -89,6 +89,16 @@ def test_extra_words_are_passed_on():
     assert values(words, "-append")[0].endswith("vnpu.job_timeout_ms=100")
 
 
+def test_kmemleak_gets_what_it_needs():
+    def line(append):
+        return values(guest(VmConfig(append=append)), "-append")[0].split()
+
+    assert "kmemleak=off" in line("") and "slab_debug=U" not in line("")
+    followed = line("kmemleak=on")
+    assert "kmemleak=on" in followed and "slab_debug=U" in followed
+    assert "kmemleak=off" not in followed
+
+
 def test_config_can_name_a_template():
     assert hash(VmConfig(extra=["a"])) == hash(VmConfig(extra=("a",)))
     assert VmConfig() != VmConfig(smp=2)

@@ -50,6 +50,11 @@ _KERNEL_WORDS = (
 )
 #: it doubles the time of everything on a kernel that has it, and tells only who asks it
 _NO_KMEMLEAK = "kmemleak=off"
+#: on the command line of a machine whose allocations are followed
+KMEMLEAK = "kmemleak=on"
+#: else the allocator keeps arrays of pointers to objects that it has given out, which
+#: kmemleak takes for references
+_KMEMLEAK_NEEDS = "slab_debug=U"
 #: until the agent turns it up, only warnings and worse: the serial line is slow to boot over
 _QUIET = "loglevel=5"
 
@@ -148,8 +153,7 @@ def kernel(images: Images, config: VmConfig, words: Sequence[str] = ()) -> list[
     line = [*_KERNEL_WORDS, *words]
     if config.iommu:
         line += ["intel_iommu=on"]
-    if "kmemleak=" not in config.append:
-        line += [_NO_KMEMLEAK]
+    line += [_KMEMLEAK_NEEDS if KMEMLEAK in config.append else _NO_KMEMLEAK]
     if config.append:
         line += [config.append]
     return [
