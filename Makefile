@@ -35,7 +35,7 @@ help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-$(READY): pyproject.toml harness/setup.sh harness/vnpu/sources/data/packages.txt
+$(READY): pyproject.toml harness/setup.sh harness/vnpu/artifacts/data/packages.txt
 	@sh harness/setup.sh
 
 setup: $(READY) ## install what is missing on this machine, make .venv
@@ -44,7 +44,7 @@ qemu-test: $(READY) ## build what is missing, boot, run the end-to-end tests
 	@$(VNPU) test --lane $(LANE) --jobs $(JOBS) $(if $(K),-k '$(K)') -- $(ARGS)
 
 check: $(READY) ## every gate: lint, unit, ABI, device, both kernels, KUnit
-	@$(VNPU) check --jobs $(JOBS)
+	@$(PYTHON_BIN) tools/check.py --jobs $(JOBS)
 
 bench: $(READY) ## measure; ARGS names benchmarks
 	@$(PYTHON_BIN) tests/bench/run.py --lane $(LANE) $(ARGS)
@@ -56,7 +56,7 @@ doctor: $(READY) ## what this machine has, and what is missing
 	@$(VNPU) doctor
 
 lint: $(READY) ## ruff, generated files, checkpatch, sparse
-	@$(VNPU) lint
+	@$(PYTHON_BIN) tools/lint.py
 
 format: $(READY) ## format the Python sources
 	@$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format .

@@ -6,7 +6,7 @@
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-packages=$root/harness/vnpu/sources/data/packages.txt
+packages=$root/harness/vnpu/artifacts/data/packages.txt
 venv=$root/.venv
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 

@@ -4,7 +4,7 @@
 import difflib
 from pathlib import Path
 
-from vnpu.uapi import generate, golden
+from vnpu.uapi.gen import generate, promise
 
 GOLDEN = Path(__file__).with_name("golden.txt")
 
@@ -12,7 +12,7 @@ GOLDEN = Path(__file__).with_name("golden.txt")
 def test_abi_is_the_promised_one():
     have = GOLDEN.read_text().splitlines()
     diff = difflib.unified_diff(
-        have, golden.text(generate.vnpu_abi()).splitlines(), "golden.txt", "vnpu_accel.h", n=1
+        have, promise.text(generate.vnpu_abi()).splitlines(), "golden.txt", "vnpu_accel.h", n=1
     )
     text = "\n".join(diff)
     assert not text, f"the ABI changed; `make abi-golden` if that is meant:\n{text}"

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from vnpu.uapi import generate, headers
+from vnpu.uapi.gen import generate, headers
 
 HEADER = generate.header()
 

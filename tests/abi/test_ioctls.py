@@ -3,7 +3,8 @@
 
 import pytest
 
-from vnpu.uapi import abi, generate
+from vnpu.uapi import abi
+from vnpu.uapi.gen import generate
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 
 import pytest
 
-from vnpu.uapi import generate
+from vnpu.uapi.gen import generate
 
 STRUCTS = generate.header().structs
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from measure import Result, percentile
 
-from vnpu import progress
-from vnpu.errors import VnpuError
-from vnpu.vm.images import Images
-from vnpu.vm.pool import Pool
-from vnpu.vm.template import Template
-from vnpu.vm.vm import Vm
+from vnpu.base import progress
+from vnpu.base.errors import VnpuError
+from vnpu.machine.images import Images
+from vnpu.machine.machine import Machine
+from vnpu.machine.pool import Pool
+from vnpu.machine.template import Template
 
 MIB = 1 << 20
 
@@ -25,13 +25,13 @@ def boot(images: Images) -> list[Result]:
     times = []
     for _ in range(3):
         start = time.monotonic()
-        with Vm.boot(images):
+        with Machine.boot(images):
             times.append(time.monotonic() - start)
     return [Result("boot to agent", statistics.median(times), "s", goal=5, note=images.release)]
 
 
-def _first_answer(vm: Vm) -> None:
-    vm.guest.service.syscall("getpid")
+def _first_answer(machine: Machine) -> None:
+    machine.guest.service.syscall("getpid")
 
 
 def restore(template: Template, count: int) -> list[Result]:
@@ -39,17 +39,17 @@ def restore(template: Template, count: int) -> list[Result]:
     fresh, pooled = [], []
     for _ in range(min(count, 40)):
         start = time.monotonic()
-        with template.restore() as vm:
-            _first_answer(vm)
+        with template.restore() as machine:
+            _first_answer(machine)
             fresh.append(1000 * (time.monotonic() - start))
     with Pool(template) as pool:
         pool.give_back(pool.take())
         for _ in range(min(count, 40)):
             start = time.monotonic()
-            vm = pool.take()
-            _first_answer(vm)
+            machine = pool.take()
+            _first_answer(machine)
             pooled.append(1000 * (time.monotonic() - start))
-            pool.give_back(vm)
+            pool.give_back(machine)
     return [
         Result("restore, new process, median", statistics.median(fresh), "ms", goal=150),
         Result("restore, new process, p99", percentile(fresh, 99), "ms"),
@@ -74,12 +74,12 @@ def many_restores(template: Template, count: int) -> list[Result]:
     with progress.step(f"{count} consecutive restores"), Pool(template) as pool:
         for i in range(count):
             try:
-                vm = pool.take()
-                _first_answer(vm)
+                machine = pool.take()
+                _first_answer(machine)
                 if i % 10:
-                    pool.give_back(vm)
+                    pool.give_back(machine)
                 else:
-                    vm.close()
+                    machine.close()
             except VnpuError:
                 failures += 1
     each = 1000 * (time.monotonic() - start) / count
@@ -92,7 +92,7 @@ def many_restores(template: Template, count: int) -> list[Result]:
 
 
 def _run_dirs() -> int:
-    from vnpu.vm import rundir
+    from vnpu.machine import rundir
 
     probe = rundir.new()
     try:
@@ -103,10 +103,10 @@ def _run_dirs() -> int:
 
 def private_memory(template: Template) -> list[Result]:
     """What a restored machine that has worked has of its own."""
-    with template.restore() as vm:
-        _first_answer(vm)
-        vm.guest.listdir("/dev/accel")
-        rollup = Path(f"/proc/{vm.process.pid}/smaps_rollup").read_text()
+    with template.restore() as machine:
+        _first_answer(machine)
+        machine.guest.listdir("/dev/accel")
+        rollup = Path(f"/proc/{machine.process.pid}/smaps_rollup").read_text()
     sizes = {k: int(v.split()[0]) for k, v in (line.split(":") for line in rollup.splitlines()[1:])}
     private = (sizes["Private_Dirty"] + sizes["Private_Clean"]) / 1024
     dirty = sizes["Private_Dirty"] / 1024

@@ -18,12 +18,12 @@ import rig
 import submit
 from measure import Result, show
 
-from vnpu import paths, progress
-from vnpu.errors import VnpuError
+from vnpu.base import paths, progress
+from vnpu.base.errors import VnpuError
 from vnpu.guest import Guest
-from vnpu.vm.config import MIB, VmConfig
-from vnpu.vm.images import prepare
-from vnpu.vm.template import Template
+from vnpu.machine.config import MIB, MachineConfig
+from vnpu.machine.images import prepare
+from vnpu.machine.template import Template
 
 GUEST = {
     "roundtrip": submit.round_trip,
@@ -44,7 +44,7 @@ def _in_guest(template: Template, what: Callable[[Guest], list[Result]]) -> list
 
 def _run(names: list[str], lane: str, restores: int) -> Iterator[Result]:
     images = prepare(lane)
-    template = Template.ensure(images, VmConfig())
+    template = Template.ensure(images, MachineConfig())
     jobs: dict[str, Callable[[], list[Result]]] = {
         "boot": lambda: rig.boot(images),
         "restore": lambda: rig.restore(template, restores),
@@ -55,7 +55,7 @@ def _run(names: list[str], lane: str, restores: int) -> Iterator[Result]:
         jobs[name] = lambda what=what: _in_guest(template, what)
     for name, what in SMALL.items():
         jobs[name] = lambda what=what: _in_guest(
-            Template.ensure(images, VmConfig(vram=64 * MIB, aperture=64 * MIB)), what
+            Template.ensure(images, MachineConfig(vram=64 * MIB, aperture=64 * MIB)), what
         )
     for name in names:
         with progress.step(f"measure {name}"):

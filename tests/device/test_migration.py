@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vnpu.errors import RigError
+from vnpu.base.errors import RigError
 from vnpu.hw import golden, regs
 from vnpu.hw.codes import Dtype, EngineType, Fault, QueueState
 from vnpu.hw.packets import Copy, Eltwise, Fill, Gemm, Nop, RingNop, Signal, Wait

@@ -7,16 +7,7 @@ import pytest
 
 from vnpu.hw import const, packets, regs
 from vnpu.hw.codes import Access, EngineType, Fault, QueueState
-from vnpu.hw.packets import (
-    Copy,
-    Fill,
-    Nop,
-    RingFence,
-    RingIndirect,
-    RingNop,
-    Signal,
-    Wait,
-)
+from vnpu.hw.packets import Copy, Fill, Nop, RingFence, RingIndirect, RingNop, Signal, Wait
 from vnpu.hw.regs import EngineReg, QueueReg, Reg
 from vnpu.qtest.npu import PHYS_VRAM
 

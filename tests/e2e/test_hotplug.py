@@ -13,13 +13,13 @@ from vnpu.hw.packets import Fill
 UNPLUG_S = 60.0
 
 
-def unplug(vm):
-    vm.qmp.cmd("device_del", {"id": "npu0"})
-    vm.qmp.wait_event("DEVICE_DELETED", UNPLUG_S, device="npu0")
+def unplug(machine):
+    machine.qmp.cmd("device_del", {"id": "npu0"})
+    machine.qmp.wait_event("DEVICE_DELETED", UNPLUG_S, device="npu0")
 
 
-def plug(vm):
-    vm.qmp.cmd(
+def plug(machine):
+    machine.qmp.cmd(
         "device_add",
         {"driver": "vnpu", "id": "npu0", "bus": "rp0", "memdev": "vram", "aperture": 256 * MIB},
     )
@@ -34,17 +34,17 @@ def wait_for_device(guest):
     return Device.open(guest.spawn(), path=f"/dev/accel/{name}")
 
 
-def test_out_and_in(vm, guest):
-    unplug(vm)
+def test_out_and_in(machine, guest):
+    unplug(machine)
     assert not guest.exists("/dev/accel/accel0")
-    plug(vm)
+    plug(machine)
     copier = Copier(wait_for_device(guest))
     bo, va = copier.buffer(PAGE)
     copier.queue.submit([Fill(pattern=1, dst=va, size=PAGE)]).wait()
     assert bo.read(4) == b"\1\0\0\0"
 
 
-def test_out_with_work_in_flight(vm, guest):
+def test_out_with_work_in_flight(machine, guest):
     """Fences signal, mappings stay harmless, calls say ENODEV, and the file can be closed."""
     npu = Device.open(guest.spawn())
     copier = Copier(npu)
@@ -54,7 +54,7 @@ def test_out_with_work_in_flight(vm, guest):
     sync = npu.syncobj_create()
     copier.queue.submit(Gate(npu, copier.vm).packets(), signals=[sync])
     fd = sync.export_sync_file()
-    unplug(vm)
+    unplug(machine)
     assert npu.proc.poll({fd: 1}, timeout_ms=10000), "the fence was left behind"
     with raises_errno(errno.ENODEV):
         npu.query_device()
@@ -64,9 +64,9 @@ def test_out_with_work_in_flight(vm, guest):
     npu.close()
 
 
-def test_removal_needs_no_driver(vm, guest):
+def test_removal_needs_no_driver(machine, guest):
     guest.rmmod("vnpu")
-    unplug(vm)
-    plug(vm)
+    unplug(machine)
+    plug(machine)
     guest.insmod("vnpu")
     assert wait_for_device(guest).query_memory().vram_total

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from vnpu import paths
+from vnpu.base import paths
 
 pytest_plugins = ["pytester"]
 
@@ -22,7 +22,7 @@ def inner(pytester, pytestconfig, monkeypatch):
     monkeypatch.setenv("LANE", pytestconfig.getoption("--lane") or "stock")
     # An installed plugin loads by itself; one that is not was named to this session.
     installed = pytestconfig.pluginmanager.has_plugin("vnpu")
-    named = [] if installed else ["-p", "vnpu.plugin"]
+    named = [] if installed else ["-p", "vnpu.testing.plugin"]
     named += ["-p", "no:hypothesispytest"]  # takes two seconds to load each time
 
     def run(text, *arguments):
@@ -136,8 +136,8 @@ def test_logs_and_reports_are_kept(inner, pytester):
         def test_noisy(guest):
             {COMPLAIN}
 
-        def test_quiet(vm):
-            vm.sync_console()
+        def test_quiet(machine):
+            machine.sync_console()
         """,
         "--vm-log-dir=logs",
         "--vnpu-html=out/report.html",

@@ -11,11 +11,11 @@ from elftools.elf.elffile import ELFFile
 from support import DRIVER, Copier, fill_bo, pci_address
 
 from vnpu.accel import VRAM, Device
-from vnpu.errors import RigError
-from vnpu.vm import VmConfig, cmdline
-from vnpu.vm.cmdline import Backing
-from vnpu.vm.pool import Pool
-from vnpu.vm.vm import Vm
+from vnpu.base.errors import RigError
+from vnpu.machine import MachineConfig, cmdline
+from vnpu.machine.cmdline import Backing
+from vnpu.machine.machine import Machine
+from vnpu.machine.pool import Pool
 
 MIB = 1 << 20
 LOW = MIB  # below lie the BIOS and its shadow, which are no plain memory
@@ -23,13 +23,13 @@ LOW = MIB  # below lie the BIOS and its shadow, which are no plain memory
 
 @pytest.fixture
 def pool(lab):
-    with Pool(lab.template(VmConfig())) as made:
+    with Pool(lab.template(MachineConfig())) as made:
         yield made
 
 
-def work(vm):
+def work(machine):
     """Leave traces in files, processes, modules, VRAM and the device."""
-    guest = vm.guest
+    guest = machine.guest
     proc = guest.spawn()
     proc.open("/tmp/trace", os.O_CREAT | os.O_RDWR)
     npu = Device.open(proc)
@@ -40,7 +40,7 @@ def work(vm):
     copier.copy(src, dst, 4 * MIB).wait()
     assert other.read() == data
     guest.write_file("/dev/kmsg", "a trace in the log")
-    vm.sync_console()
+    machine.sync_console()
 
 
 def aperture(guest):
@@ -49,10 +49,10 @@ def aperture(guest):
     return int(bars[2].split()[0], 16)
 
 
-def assert_memory_is(vm, start, size, want):
+def assert_memory_is(machine, start, size, want):
     """``size`` bytes from a physical address are the same as in an array."""
-    path = vm.directory / "memory"
-    vm.qmp.cmd("pmemsave", {"val": start, "size": size, "filename": str(path)})
+    path = machine.directory / "memory"
+    machine.qmp.cmd("pmemsave", {"val": start, "size": size, "filename": str(path)})
     got = np.memmap(path, np.uint8, "r")
     assert got.size == want.size == size
     # In parts: each comparison makes an array as large as what it compares.
@@ -62,10 +62,10 @@ def assert_memory_is(vm, start, size, want):
 
 
 def test_traces_are_gone(pool):
-    vm = pool.take()
-    pid, hello = vm.process.pid, vm.guest.hello
-    work(vm)
-    pool.give_back(vm)
+    machine = pool.take()
+    pid, hello = machine.process.pid, machine.guest.hello
+    work(machine)
+    pool.give_back(machine)
     again = pool.take()
     try:
         assert again.process.pid == pid, "it was meant to be the same process"
@@ -82,12 +82,12 @@ def test_memory_is_that_of_the_snapshot(pool):
     saved = pool.template.directory
     ram, vram = (np.memmap(saved / name, np.uint8, "r") for name in ("ram", "vram"))
     assert ram[: 64 * MIB].any()
-    with pool.take() as vm:
-        window = aperture(vm.guest)
-        work(vm)
-        vm.rewind(pool.template.state)
-        assert_memory_is(vm, LOW, ram.size - LOW, ram[LOW:])
-        assert_memory_is(vm, window, vram.size, vram)
+    with pool.take() as machine:
+        window = aperture(machine.guest)
+        work(machine)
+        machine.rewind(pool.template.state)
+        assert_memory_is(machine, LOW, ram.size - LOW, ram[LOW:])
+        assert_memory_is(machine, window, vram.size, vram)
 
 
 def entry_offset(headers):
@@ -102,8 +102,8 @@ def test_changed_code_is_translated_again(pool):
     busybox = "/bin/busybox"
     exit_42 = bytes.fromhex("bf2a000000b83c0000000f05")
     for _ in range(3):
-        vm = pool.take()
-        guest = vm.guest
+        machine = pool.take()
+        guest = machine.guest
         assert guest.shell("true").returncode == 0
         proc = guest.spawn()
         fd = proc.open(busybox)
@@ -111,16 +111,22 @@ def test_changed_code_is_translated_again(pool):
         assert proc.syscall("pwrite64", fd, exit_42, len(exit_42), at) == len(exit_42)
         proc.close(fd)
         assert guest.shell("true").returncode == 42
-        pool.give_back(vm)
+        pool.give_back(machine)
 
 
 def test_every_rewind_is_the_same(pool):
     seen = []
     for _ in range(5):
-        vm = pool.take()
-        work(vm)
-        seen.append((vm.process.pid, vm.guest.read_file("/proc/modules"), vm.guest.spawn().pid))
-        pool.give_back(vm)
+        machine = pool.take()
+        work(machine)
+        seen.append(
+            (
+                machine.process.pid,
+                machine.guest.read_file("/proc/modules"),
+                machine.guest.spawn().pid,
+            )
+        )
+        pool.give_back(machine)
     assert len(set(seen)) == 1
 
 
@@ -128,49 +134,49 @@ def test_time_goes_back_too(pool):
     """Else the guest would find that it had slept for as long as all tests before it took."""
     seen = []
     for pause_s in (1.5, 1.5, 0):
-        vm = pool.take()
-        seen.append(float(vm.guest.read_file("/proc/uptime").split()[0]))
+        machine = pool.take()
+        seen.append(float(machine.guest.read_file("/proc/uptime").split()[0]))
         time.sleep(pause_s)
-        pool.give_back(vm)
+        pool.give_back(machine)
     assert max(seen) - min(seen) < 1
 
 
 def test_used_monitor_means_another_process(pool):
-    vm = pool.take()
-    vm.qmp.cmd("query-status")
-    pid = vm.process.pid
-    pool.give_back(vm)
-    assert not vm.process.running
+    machine = pool.take()
+    machine.qmp.cmd("query-status")
+    pid = machine.process.pid
+    pool.give_back(machine)
+    assert not machine.process.running
     with pool.take() as other:
         assert other.process.pid != pid
 
 
 def test_ended_machine_means_another_process(pool):
-    vm = pool.take()
-    vm.process.kill()
-    pool.give_back(vm)
+    machine = pool.take()
+    machine.process.kill()
+    pool.give_back(machine)
     with pool.take() as other:
         assert other.guest.spawn().syscall("getpid") > 1
 
 
 def test_failed_rewind_is_told_and_costs_a_process(pool):
-    vm = pool.take()
-    pool.give_back(vm)
-    vm.process.kill()
+    machine = pool.take()
+    pool.give_back(machine)
+    machine.process.kill()
     with pytest.warns(UserWarning, match="a new process instead"), pool.take() as other:
-        assert other.process.pid != vm.process.pid
+        assert other.process.pid != machine.process.pid
 
 
 def test_no_state_to_go_back_to(pool, tmp_path):
-    with pool.take() as vm, pytest.raises(RigError, match="No such file"):
-        vm.rewind(tmp_path / "nothing")
+    with pool.take() as machine, pytest.raises(RigError, match="No such file"):
+        machine.rewind(tmp_path / "nothing")
 
 
 def test_shared_memory_is_not_rewound(lab, tmp_path):
     """Its file holds what the guest did last, which is no saved state."""
-    config = VmConfig(npu=False)
-    waiting = Vm(lab.images, config, tmp_path, Backing.TEMPLATE, tuple(cmdline.incoming()))
-    with waiting as vm:
-        vm.connect_monitor()
+    config = MachineConfig(npu=False)
+    waiting = Machine(lab.images, config, tmp_path, Backing.TEMPLATE, tuple(cmdline.incoming()))
+    with waiting as machine:
+        machine.connect_monitor()
         with pytest.raises(RigError, match="ram is shared"):
-            vm.rewind(lab.template(config).state)
+            machine.rewind(lab.template(config).state)

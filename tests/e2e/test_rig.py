@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from vnpu.errors import GuestKernelError
-from vnpu.fixtures import verdict
+from vnpu.base.errors import GuestKernelError
 from vnpu.guest import GuestFault, GuestTimeout, ProcessGone
-from vnpu.vm import VmConfig, findings
+from vnpu.machine import MachineConfig, findings
+from vnpu.testing import verdict
 
-BARE = VmConfig(npu=False)
+BARE = MachineConfig(npu=False)
 PAGE = 4096
 O_CREAT_RW = os.O_CREAT | os.O_RDWR
 
@@ -337,9 +337,9 @@ def test_files_and_shell(guest):
     assert (done.returncode, done.stdout, done.stderr) == (5, b"out\n", b"err\n")
 
 
-def test_release_is_that_of_the_artifact(vm):
-    assert vm.guest.release == vm.images.release
-    assert vm.guest.release in vm.guest.read_file("/proc/version").decode()
+def test_release_is_that_of_the_artifact(machine):
+    assert machine.guest.release == machine.images.release
+    assert machine.guest.release in machine.guest.read_file("/proc/version").decode()
 
 
 def test_entropy_can_be_stirred(guest, lab):
@@ -384,21 +384,21 @@ def test_every_restore_has_the_same_state(lab):
     assert states[0] == states[1]
 
 
-def test_machine_moves_while_a_call_is_blocked(vm, proc):
+def test_machine_moves_while_a_call_is_blocked(machine, proc):
     read_end, write_end = pipe(proc)
     memory = proc.alloc(PAGE)
     memory[:4] = b"kept"
     helper = proc.fork()
     pending = proc.syscall_async("read", read_end, bytearray(1), 1)
     pending.wait_blocked()
-    old = vm.process.pid
-    vm.move_to_new_process()
-    assert vm.process.pid != old
+    old = machine.process.pid
+    machine.move_to_new_process()
+    assert machine.process.pid != old
     assert not pending.done()
     assert helper.read_mem(memory.addr, 4) == b"kept"
     helper.write(write_end, b"x")
     assert pending.result() == 1
-    vm.sync_console()
+    machine.sync_console()
 
 
 def test_closed_machine_leaves_nothing(lab):
@@ -451,10 +451,10 @@ def test_expected_complaint_is_forgiven(guest):
     complain(guest, "WARNING: this is on purpose")
 
 
-def test_ordinary_messages_are_fine(vm):
-    complain(vm.guest, "vnpu 0000:01:00.0: queue 3 was reset after a timeout")
-    vm.sync_console()
-    assert findings(vm.console.text()) == []
+def test_ordinary_messages_are_fine(machine):
+    complain(machine.guest, "vnpu 0000:01:00.0: queue 3 was reset after a timeout")
+    machine.sync_console()
+    assert findings(machine.console.text()) == []
 
 
 def test_panic_is_told_as_the_kernels_fault(lab):

@@ -8,7 +8,7 @@ from vnpu.hw.codes import SignalOp
 from vnpu.hw.packets import Copy, Fill, Signal
 
 
-def test_work_in_flight_finishes_in_a_new_process(vm, npu):
+def test_work_in_flight_finishes_in_a_new_process(machine, npu):
     """Queued copies and fills finish after the move with the same bytes."""
     c = Copier(npu)
     src, va_src = c.buffer(8 * MIB, VRAM)
@@ -26,31 +26,31 @@ def test_work_in_flight_finishes_in_a_new_process(vm, npu):
         )
     ]
     fence = c.queue.submit(packets)
-    vm.move_to_new_process()
+    machine.move_to_new_process()
     fence.wait(timeout_ms=30000)
     assert fence.error() == 0
     assert dst.read(8 * MIB) == data
     assert int.from_bytes(counter.read(8), "little") == 20
 
 
-def test_blocked_wait_survives(vm, npu):
+def test_blocked_wait_survives(machine, npu):
     """A queue that waits in memory still waits, and is still let go."""
     c = Copier(npu)
     gate = Gate(npu, c.vm)
     bo, va = c.buffer(PAGE, SYSTEM)
     fence = c.queue.submit([*gate.packets(), Fill(pattern=6, dst=va, size=PAGE)])
-    vm.move_to_new_process()
+    machine.move_to_new_process()
     assert not fence.done()
     gate.open()
     fence.wait()
     assert bo.read(4) == b"\6\0\0\0"
 
 
-def test_moved_twice(vm, npu):
+def test_moved_twice(machine, npu):
     c = Copier(npu)
     bo, va = c.buffer(4 * MIB, VRAM)
     for i in range(2):
         c.queue.submit([Fill(pattern=i + 1, dst=va, size=4 * MIB)])
-        vm.move_to_new_process()
+        machine.move_to_new_process()
     c.queue.submit([]).wait()
     assert bo.read(4) == b"\2\0\0\0"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from vnpu import cache, paths
+from vnpu.base import cache, paths
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 
 import pytest
 
-from vnpu.vm.oracle import Finding, Kind, classify, findings
+from vnpu.klog.oracle import Finding, Kind, classify, findings
 
 RULE = "=" * 66
 CUT = "------------[ cut here ]------------"

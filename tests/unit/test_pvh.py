@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from vnpu.errors import BuildError
-from vnpu.sources import pvh
+from vnpu.artifacts.kernel import pvh
+from vnpu.base.errors import BuildError
 
 NOTE = """
         .section .note.Xen, "a", @note

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from vnpu.report.html import render, seconds, write
-from vnpu.report.model import Run, TestResult
+from vnpu.testing.report.html import render, seconds, write
+from vnpu.testing.report.model import Run, TestResult
 
 
 class Balance(HTMLParser):

@@ -3,9 +3,9 @@
 
 import pytest
 
-from vnpu.errors import BuildError
-from vnpu.uapi import cheader, golden
-from vnpu.uapi.extract import Abi, Member, Wanted, extract
+from vnpu.base.errors import BuildError
+from vnpu.uapi.gen import cheader, promise
+from vnpu.uapi.gen.extract import Abi, Member, Wanted, extract
 
 HEADER = """\
 #include <linux/types.h>
@@ -107,7 +107,7 @@ def test_values(folder):
 
 def test_cache_saves_the_compilation(folder, tmp_path, monkeypatch):
     first = extract(WANTED, [folder], cache=tmp_path / "cache")
-    monkeypatch.setattr("vnpu.uapi.extract._compile", lambda *_: pytest.fail("compiled"))
+    monkeypatch.setattr("vnpu.uapi.gen.extract._compile", lambda *_: pytest.fail("compiled"))
     assert extract(WANTED, [folder], cache=tmp_path / "cache") == first
 
 
@@ -129,7 +129,7 @@ def test_header_that_does_not_compile(folder):
 
 
 def test_changed_offset_shows_in_the_golden_text(folder):
-    before = golden.text(extract(WANTED, [folder])).splitlines()
+    before = promise.text(extract(WANTED, [folder])).splitlines()
     (folder / "demo.h").write_text(HEADER.replace("__u32 a;", "__u32 a, pad;"))
-    after = golden.text(extract(WANTED, [folder])).splitlines()
+    after = promise.text(extract(WANTED, [folder])).splitlines()
     assert set(after) - set(before) == {"struct demo_inner +4 u32 pad"}

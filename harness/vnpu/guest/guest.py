@@ -10,7 +10,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 
-from vnpu.errors import RigError
+from vnpu.base.errors import RigError
 from vnpu.guest import syscalls
 from vnpu.guest.errors import GuestTimeout, ProcessGone
 from vnpu.guest.link import Link, LinkClosed, Request

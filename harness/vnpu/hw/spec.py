@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from vnpu.errors import SetupError
+from vnpu.base.errors import SetupError
 
 PATH = Path(__file__).with_name("vnpu.yaml")
 

@@ -15,7 +15,7 @@ from typing import Any
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from vnpu.errors import RigError
+from vnpu.base.errors import RigError
 from vnpu.qtest.protocol import QtestProtocol
 
 #: guest memory of a test machine
@@ -25,7 +25,7 @@ MEMORY = 64 << 20
 @cache
 def qemu_command() -> list[str]:
     """QEMU and where its firmware is; builds it first if need be."""
-    from vnpu.sources import qemu
+    from vnpu.artifacts.qemu import build as qemu
 
     artifact = qemu.ensure()
     command = [str(artifact.binary)]

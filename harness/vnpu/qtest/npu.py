@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
-from vnpu.errors import RigError
+from vnpu.base.errors import RigError
 from vnpu.hw import const, packets, regs
 from vnpu.hw.codes import EngineType, Fault, Priority, QueueState
 from vnpu.hw.regs import CtxReg, EngineReg, QueueReg, Reg

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import socket
 
-from vnpu.errors import RigError
+from vnpu.base.errors import RigError
 
 _WIDTHS = {1: "b", 2: "w", 4: "l", 8: "q"}
 #: bytes moved by one command; QEMU keeps a line in memory

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vnpu.errors import VnpuError
+from vnpu.base.errors import VnpuError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,11 +16,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
     parser.add_argument("--golden", type=Path, help="write the ABI as text to this file")
     args = parser.parse_args(argv)
-    from vnpu.uapi import generate, golden, headers
+    from vnpu.uapi.gen import generate, headers, promise
 
     try:
         if args.golden:
-            args.golden.write_text(golden.text(generate.vnpu_abi()))
+            args.promise.write_text(promise.text(generate.vnpu_abi()))
             return 0
         if not args.check:
             for path in generate.write():

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 
-from vnpu.errors import BuildError
-from vnpu.uapi import _generated, headers
+from vnpu.base.errors import BuildError
+from vnpu.uapi import _generated
 from vnpu.uapi._drm import *  # noqa: F403
 from vnpu.uapi._drm import IOCTLS as DRM_IOCTLS
 from vnpu.uapi._drm import STRUCTS as DRM_STRUCTS
@@ -20,6 +20,7 @@ from vnpu.uapi._generated import *  # noqa: F403
 from vnpu.uapi._generated import IOCTLS, STRUCTS
 from vnpu.uapi.base import Field, Ioctl, Struct, concat
 from vnpu.uapi.call import call, scratch
+from vnpu.uapi.gen import headers
 
 __all__ = [
     "DRM_IOCTLS",

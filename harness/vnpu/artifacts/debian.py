@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""Packages of Debian suites that this machine does not use, without touching its configuration.
+
+A private apt configuration names the machine's own Debian sites with other
+suites and keeps lists and downloads in the cache. Proxy, authentication and
+certificate settings of the machine apply; signatures are checked as always.
+Works for any user.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from vnpu.base import cache, paths, progress
+from vnpu.base.errors import BuildError, SetupError
+from vnpu.base.locks import lock
+from vnpu.base.tool import run
+
+#: seconds for which fetched lists are believed
+LISTS_AGE = 7 * 24 * 3600
+#: where the machine may keep Debian's public keys, best first
+_KEYRINGS = (
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+    "/etc/apt/trusted.gpg.d/debian-archive-keyring.gpg",
+)
+_INRELEASE = re.compile(r"^'(?P<site>\S+?)/dists/(?P<suite>\S+?)/InRelease'")
+_SUITES = re.compile(r"^(bookworm|trixie|forky|sid|stable|testing)(-\w+)?$")
+
+
+@dataclass(frozen=True)
+class Sites:
+    """The machine's Debian sites: the archive, and the one of security updates."""
+
+    main: str
+    security: str | None
+
+    def of(self, suite: str) -> str | None:
+        """The site that carries ``suite``; None if the machine knows none."""
+        return self.security if suite.endswith("-security") else self.main
+
+
+def codename() -> str:
+    """The Debian release of this machine, such as ``bookworm``."""
+    try:
+        text = Path("/etc/os-release").read_text()
+    except OSError:
+        text = ""
+    found = re.search(r'^VERSION_CODENAME="?(\w+)', text, re.M)
+    return found.group(1) if found else ""
+
+
+@functools.cache
+def sites() -> Sites:
+    """Find the Debian sites in the machine's own sources (needs no network and no lists).
+
+    Raises SetupError on a machine that has none.
+    """
+    empty = paths.cache_dir() / "apt" / "empty"
+    (empty / "partial").mkdir(parents=True, exist_ok=True)
+    result = run(
+        ["apt-get", "update", "--print-uris", "-o", f"Dir::State::Lists={empty}"],
+        "find the machine's package sources",
+    )
+    found = [match.groupdict() for match in map(_INRELEASE.match, result.lines) if match]
+    debian = [row for row in found if _SUITES.match(row["suite"])]
+    main = [row["site"] for row in debian if not row["suite"].endswith("-security")]
+    security = [row["site"] for row in debian if row["suite"].endswith("-security")]
+    if not main:
+        raise SetupError(
+            "no Debian archive is among this machine's package sources",
+            "set QEMU= or QEMU_SRC= and KDIR= to use your own, see docs/setup.md",
+        )
+    return Sites(main[0], security[0] if security else None)
+
+
+def _keyring() -> Path:
+    for name in _KEYRINGS:
+        if Path(name).exists():
+            return Path(name)
+    raise SetupError(
+        "Debian's archive keys were not found", "install the package debian-archive-keyring"
+    )
+
+
+class Archive:
+    """Some suites of the Debian archive, reachable through a private configuration."""
+
+    def __init__(self, *suites: str, sources: bool = False) -> None:
+        """``sources``: fetch the indexes of source packages instead of binary ones."""
+        self.suites = tuple(suite for suite in suites if sites().of(suite))
+        self.types = "deb-src" if sources else "deb"
+        self.dir = paths.cache_dir() / "apt" / cache.digest(self.types, *self.suites, *_names())
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {"APT_CONFIG": str(self.dir / "apt.conf")}
+
+    def _configure(self) -> None:
+        for name in ("lists/partial", "cache/archives/partial", "parts"):
+            (self.dir / name).mkdir(parents=True, exist_ok=True)
+        keyring = _keyring()
+        (self.dir / "vnpu.sources").write_text(
+            "\n\n".join(
+                f"Types: {self.types}\nURIs: {sites().of(suite)}\nSuites: {suite}\n"
+                f"Components: main\nSigned-By: {keyring}"
+                for suite in self.suites
+            )
+            + "\n"
+        )
+        settings = {
+            "Dir::Etc::SourceList": self.dir / "vnpu.sources",
+            "Dir::Etc::SourceParts": "-",
+            # pinning of the machine is about what is installed, which nothing here is
+            "Dir::Etc::Preferences": "-",
+            "Dir::Etc::PreferencesParts": "-",
+            "Dir::State::Lists": self.dir / "lists",
+            "Dir::Cache": self.dir / "cache",
+            "Dir::Cache::Archives": self.dir / "cache/archives",
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+            "Acquire::Retries": "3",
+        }
+        text = "".join(f'{name} "{value}";\n' for name, value in settings.items())
+        # hooks of the machine ("clean the cache after an update" and the like) are not ours
+        text += "#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n"
+        (self.dir / "apt.conf").write_text(text)
+
+    def update(self, force: bool = False) -> None:
+        """Fetch the lists unless they are young enough."""
+        stamp = self.dir / "updated"
+        if not force and _young(stamp):
+            return
+        with lock("apt"):
+            if not force and _young(stamp):
+                return
+            self._configure()
+            with progress.step(f"package lists of {', '.join(self.suites)}"):
+                try:
+                    run(
+                        ["apt-get", "update", "-q", "--error-on=any"],
+                        "fetch package lists",
+                        env=self._env,
+                        log=paths.log_dir() / "apt-update.log",
+                    )
+                except BuildError as error:
+                    if not stamp.exists():
+                        raise _network(error) from error
+                    progress.say("package lists could not be renewed; using the old ones")
+            stamp.touch()
+
+    def _query(self, *argv: str) -> list[str]:
+        self.update()
+        return run(["apt-cache", *argv], "ask apt", env=self._env).lines
+
+    def names(self, pattern: str) -> list[str]:
+        """Names of the binary packages that match the regular expression, newest version last."""
+        wanted = re.compile(pattern)
+        names = [name for name in self._query("pkgnames") if wanted.fullmatch(name)]
+        return sorted(names, key=version_key)
+
+    def show(self, package: str) -> dict[str, str]:
+        """Fields of the newest version of a binary package; {} if there is none."""
+        try:
+            lines = self._query("show", "--no-all-versions", package)
+        except BuildError:
+            return {}
+        return _fields(lines)
+
+    def sources_of(self, package: str) -> list[dict[str, str]]:
+        """All versions of a source package, newest first."""
+        text = "\n".join(self._query("showsrc", "--only-source", package))
+        found = [_fields(block.split("\n")) for block in text.split("\n\n") if block.strip()]
+        found = [fields for fields in found if fields.get("Package") == package]
+        return sorted(found, key=lambda fields: version_key(fields["Version"]), reverse=True)
+
+    def download(self, package: str, folder: Path) -> Path:
+        """Fetch the newest .deb of ``package`` into ``folder``; apt checks its hash."""
+        self.update()
+        before = set(folder.glob("*.deb"))
+        for attempt in ("", "again"):
+            try:
+                run(
+                    ["apt-get", "download", "-q", package],
+                    f"download {package}",
+                    cwd=folder,
+                    env=self._env,
+                    log=paths.log_dir() / f"download-{package}.log",
+                )
+                break
+            except BuildError as error:
+                if attempt:
+                    raise _network(error) from error
+                self.update(force=True)  # the archive may have moved on since the lists came
+        return (set(folder.glob("*.deb")) - before).pop()
+
+
+def fetch_file(url: str, sha256: str, target: Path) -> None:
+    """Download one file with the machine's apt settings and check its SHA-256."""
+    helper = shutil.which("apt-helper", path="/usr/lib/apt:" + os.environ.get("PATH", ""))
+    if helper is None:
+        raise SetupError("apt-helper was not found", "it belongs to Debian's package apt")
+    run(
+        [helper, "-o", "APT::Sandbox::User=root", "download-file", url, target, f"SHA256:{sha256}"],
+        f"download {url.rsplit('/', 1)[-1]}",
+        log=paths.log_dir() / "download-file.log",
+    )
+
+
+def unpack_deb(deb: Path, folder: Path, *members: str) -> None:
+    """Unpack a .deb (or only members that match tar patterns such as ``./boot/*``)."""
+    if not members:
+        run(["dpkg-deb", "-x", deb, folder], f"unpack {deb.name}")
+        return
+    wanted = " ".join(f"'{member}'" for member in members)
+    run(
+        ["sh", "-c", f'dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --wildcards {wanted}',
+         "sh", deb, folder],
+        f"unpack {deb.name}",
+    )  # fmt: skip
+
+
+def version_key(text: str) -> tuple[tuple[int, str | int], ...]:
+    """Sorts names and versions by their numbers (good enough within one package's versions)."""
+    parts = re.findall(r"\d+|~|[^\d~]+", text)
+    order = {"~": (-1, "")}
+    return tuple(
+        order.get(part) or ((1, int(part)) if part.isdigit() else (0, part)) for part in parts
+    )
+
+
+def _names() -> tuple[str, ...]:
+    return (sites().main, sites().security or "")
+
+
+def _young(stamp: Path) -> bool:
+    try:
+        return time.time() - stamp.stat().st_mtime < LISTS_AGE
+    except FileNotFoundError:
+        return False
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if line.startswith(" ") and name:
+            fields[name] += "\n" + line.strip()
+        elif ":" in line:
+            name, _, value = line.partition(":")
+            if name in fields:
+                break  # the next version's paragraph
+            fields[name] = value.strip()
+    return fields
+
+
+def _network(error: BuildError) -> SetupError:
+    return SetupError(
+        error.message, "check the network, the proxy settings of apt and the room on the disk"
+    )

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The guest's whole root file system: the agent, a shell, the modules."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from vnpu.artifacts import agent
+from vnpu.artifacts.initramfs import cpio
+from vnpu.artifacts.kernel import modinfo
+from vnpu.artifacts.kernel.artifact import KernelArtifact
+from vnpu.artifacts.module import ModuleArtifact
+from vnpu.artifacts.qemu import firmware
+from vnpu.base import cache, progress
+from vnpu.base.errors import SetupError
+from vnpu.base.tool import run
+
+MODULE_DIR = "/lib/modules"
+#: what the agent loads at boot, a path a line, in this order
+MODULE_LIST = "/etc/vnpu/modules"
+_DIRECTORIES = (
+    "bin", "dev", "etc", "etc/vnpu", "lib", "lib/modules", "mnt", "proc", "root", "sys",
+)  # fmt: skip
+#: shell commands that tests and people use
+_APPLETS = (
+    "sh ash cat cp cut dd df dmesg du echo env find free grep head hexdump hostname id ifconfig "
+    "insmod kill ln ls lsmod lspci mkdir mknod modprobe more mount mv od ps pwd readlink rm rmdir "
+    "rmmod sed seq setsid sleep sort stat stty sync tail tee test time timeout top touch tr true "
+    "false umount uname vi wc which xargs xxd"
+).split()
+
+
+def build(kernel: KernelArtifact, module: ModuleArtifact) -> Path:
+    """The archive for this kernel and driver.
+
+    The agent loads the dependencies and vnpu.ko at boot; vnpu_kunit.ko lies beside them.
+    """
+    program = agent.build()
+    shell = _busybox()
+    key = cache.digest(kernel.key, module.key, program, str(shell.stat().st_size), Path(__file__))
+
+    def make(work: Path) -> None:
+        with progress.step(f"make the initramfs for {kernel.release}"):
+            content = _archive(kernel, module, program, shell)
+            # Not compressed: the guest would unpack it at every boot, under emulation.
+            (work / "initramfs.cpio").write_bytes(content)
+
+    return cache.artifact("initramfs", key, make, keep=8) / "initramfs.cpio"
+
+
+def _archive(kernel: KernelArtifact, module: ModuleArtifact, program: Path, shell: Path) -> bytes:
+    archive = cpio.Archive()
+    for name in _DIRECTORIES:
+        archive.directory(name)
+    archive.directory("tmp", 0o1777)
+    # The kernel opens the console for /init before anything is mounted.
+    archive.character_device("dev/console", 5, 1)
+    archive.character_device("dev/null", 1, 3, 0o666)
+    archive.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    archive.file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
+    archive.file("bin/busybox", shell.read_bytes(), 0o755)
+    for applet in _APPLETS:
+        archive.symlink(f"bin/{applet}", "busybox")
+    loaded = [*kernel.modules, module.ko]
+    for path in [*loaded, *([module.kunit] if module.kunit else [])]:
+        archive.file(f"{MODULE_DIR}/{modinfo.name_of(path)}.ko", _lean(path))
+    listing = [f"{MODULE_DIR}/{modinfo.name_of(path)}.ko" for path in loaded]
+    archive.file(MODULE_LIST, ("\n".join(listing) + "\n").encode())
+    archive.file("init", program.read_bytes(), 0o755)
+    return archive.finish()
+
+
+def _lean(module: Path) -> bytes:
+    """A module without debugging information and signature.
+
+    The guest would read the one and compute the other, under emulation, to no
+    end: the driver has no signature anyway.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".ko") as output:
+        run(["strip", "--strip-debug", "-o", output.name, module], "make the initramfs")
+        return Path(output.name).read_bytes()
+
+
+def _busybox() -> Path:
+    """A busybox that needs no libraries: the system's if it is static, else a private one."""
+    system = Path("/bin/busybox")
+    if system.exists() and b"/lib64/ld-linux" not in system.read_bytes()[:4096]:
+        return system
+    folder = firmware.unpacked("busybox-static")
+    for candidate in ("bin/busybox", "usr/bin/busybox"):
+        if (folder / candidate).exists():
+            return folder / candidate
+    raise SetupError("the package busybox-static holds no busybox", "install busybox-static")

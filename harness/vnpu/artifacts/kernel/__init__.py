@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Kernels to test on: fetched, unpacked, built."""

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""The debug lane: a small new kernel with every checker on, from the distribution's source."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vnpu.artifacts import debian
+from vnpu.artifacts.kernel import custom as kernel_custom
+from vnpu.artifacts.kernel.artifact import KernelArtifact
+from vnpu.base import cache, paths, progress
+from vnpu.base.errors import BuildError, SetupError
+from vnpu.base.locks import lock
+from vnpu.base.tool import run
+
+#: the source package that is tested; if it is gone, the newest one that matches SERIES
+PREFERRED = "linux-source-7.3"
+SERIES = r"linux-source-(7\.\d+|[89]\.\d+)"
+SUITES = ("trixie-backports", "forky", "sid")
+CONFIG = "debug.config"
+IMAGE = "vmlinux"
+#: to be raised when a change of this code makes another tree from the same inputs
+RECIPE = 1
+#: where the driver's Kconfig goes, so that what it selects is built
+DRIVER_DIR = "drivers/accel/vnpu"
+#: not compiled with this configuration; left out when unpacking, to save time and space
+_SKIPPED = (
+    "arch/[!x]*/*.[chS]", "*.dts", "*.dtsi", "Documentation/*/*",
+    "tools/testing/*", "tools/perf/*", "sound/*/*.[ch]",
+    "drivers/gpu/drm/amd/*.[ch]", "drivers/gpu/drm/i915/*.[ch]", "drivers/gpu/drm/xe/*.[ch]",
+    "drivers/gpu/drm/nouveau/*.[ch]", "drivers/gpu/drm/radeon/*.[ch]", "drivers/gpu/drm/msm/*.[ch]",
+    "drivers/net/*/*.[ch]", "drivers/media/*/*.[ch]", "drivers/staging/*.[ch]",
+    "drivers/infiniband/*.[ch]", "drivers/scsi/*.[ch]", "drivers/clk/*/*.[ch]",
+)  # fmt: skip
+#: the same input gives the same kernel, whoever builds it and when
+_REPRODUCIBLE = {
+    "KBUILD_BUILD_USER": "vnpu",
+    "KBUILD_BUILD_HOST": "vnpu",
+    "KBUILD_BUILD_TIMESTAMP": "1970-01-01",
+}
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What the kernel is made of, as far as it decides the tree."""
+
+    package: str
+    version: str
+
+    @property
+    def key(self) -> str:
+        return cache.digest(
+            self.package,
+            self.version,
+            paths.data(CONFIG),
+            f"recipe {RECIPE}",
+            str(paths.cache_dir()),
+        )
+
+
+def ensure() -> KernelArtifact:
+    """The debug kernel, built if it is not there."""
+    recipe = _recipe()
+    tree = source_tree()
+    kconfig = paths.repo_root() / "kernel/Kconfig"
+    key = cache.digest(recipe.key, kconfig)
+    stamp = tree / f".built-{key}"
+    if not stamp.exists():
+        with lock(f"kernel-debug-{recipe.key}"):
+            if not stamp.exists():
+                _build(tree, kconfig)
+                for old in tree.glob(".built-*"):
+                    old.unlink()
+                stamp.touch()
+    return KernelArtifact(
+        lane="debug",
+        release=(tree / "include/config/kernel.release").read_text().strip(),
+        image=tree / IMAGE,
+        build_dir=tree,
+        modules=kernel_custom.modules_of(tree, kernel_custom.WANTED),
+        key=key,
+    )
+
+
+def source_tree() -> Path:
+    """The unpacked source, patched to know our driver; built or not."""
+    recipe = _recipe()
+    return cache.tree("kernel-debug", recipe.key, lambda tree: _unpack(tree, recipe), keep=2)
+
+
+def _recipe() -> _Recipe:
+    archive = debian.Archive(SUITES[0])
+    for names in (lambda: [PREFERRED], lambda: archive.names(SERIES)[-1:]):
+        for package in names():
+            fields = archive.show(package)
+            if fields:
+                return _Recipe(package, fields["Version"])
+    raise SetupError(
+        f"no package matches {PREFERRED} or a later one in {SUITES[0]}",
+        "use LANE=stock, or your own built tree with KDIR=",
+    )
+
+
+def _unpack(tree: Path, recipe: _Recipe) -> None:
+    with progress.step(f"download {recipe.package} {recipe.version}"):
+        debs = tree / ".deb"
+        debs.mkdir()
+        deb = debian.Archive(SUITES[0]).download(recipe.package, debs)
+    with progress.step(f"unpack {recipe.package}"):
+        skipped = " ".join(f"--exclude='{recipe.package}/{pattern}'" for pattern in _SKIPPED)
+        script = (
+            'dpkg-deb --fsys-tarfile "$1" '
+            f"| tar -x -O --wildcards './usr/src/{recipe.package}.tar.*' "
+            f'| tar -x -J -C "$2" --strip-components=1 {skipped}'
+        )
+        run(["sh", "-ec", script, "sh", deb, tree], f"unpack {recipe.package}")
+        shutil.rmtree(debs)
+    _hook_driver(tree)
+
+
+def _hook_driver(tree: Path) -> None:
+    """Have the tree's configuration know the driver; its code stays out of the tree."""
+    menu = tree / "drivers/accel/Kconfig"
+    text = menu.read_text()
+    before, found, after = text.rpartition("endif")
+    if not found:
+        raise BuildError(f"{menu} has changed: there is no place for the driver in it")
+    (tree / DRIVER_DIR).mkdir()
+    (tree / DRIVER_DIR / "Kconfig").touch()
+    menu.write_text(f'{before}source "{DRIVER_DIR}/Kconfig"\n\n{found}{after}')
+
+
+def _build(tree: Path, kconfig: Path) -> None:
+    _configure(tree, kconfig)
+    with progress.step("build the debug kernel") as step:
+        _make(
+            tree,
+            IMAGE,
+            "modules",
+            log="kernel-debug.log",
+            on_line=_count(step),
+            jobs=True,
+        )
+
+
+def _configure(tree: Path, kconfig: Path) -> None:
+    with progress.step("configure the debug kernel"):
+        shutil.copyfile(kconfig, tree / DRIVER_DIR / "Kconfig")
+        fragment = paths.data(CONFIG)
+        _make(tree, "tinyconfig")
+        with open(tree / ".config", "a") as config:
+            config.write(fragment.read_text())
+        _make(tree, "olddefconfig")
+        lost = lost_options(fragment.read_text(), (tree / ".config").read_text())
+        if lost:
+            raise BuildError(
+                f"the kernel's configuration does not take {', '.join(lost)}",
+                f"see the dependencies of these options and {CONFIG}",
+            )
+
+
+def lost_options(wanted: str, config: str) -> list[str]:
+    """The settings of the fragment that a finished configuration does not have."""
+    lost = []
+    for name, value in re.findall(r"^(CONFIG_\w+)=(\S+)$", wanted, re.M):
+        found = re.search(rf"^{name}=(\S+)$", config, re.M)
+        if (found.group(1) if found else "n") != value:
+            lost.append(f"{name}={value}")
+    return lost
+
+
+def _make(
+    tree: Path,
+    *targets: str,
+    log: str = "kernel-config.log",
+    on_line: Callable[[str], None] | None = None,
+    jobs: bool = False,
+) -> None:
+    # No ccache: it costs a third more when cold, and the tree is kept anyway.
+    run(
+        ["make", "-C", tree, f"-j{os.cpu_count() or 1}" if jobs else "-j1", *targets],
+        "build the debug kernel",
+        env=_REPRODUCIBLE,
+        log=paths.log_dir() / log,
+        on_line=on_line,
+    )
+
+
+def _count(step: progress.Step) -> Callable[[str], None]:
+    """Shows how many files were compiled."""
+    compiled = 0
+
+    def on_line(line: str) -> None:
+        nonlocal compiled
+        if line.startswith("  CC "):
+            compiled += 1
+            step.update(f"{compiled} files")
+
+    return on_line

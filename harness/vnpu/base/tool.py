@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""The one place where build tools are started.
+
+Every tool gets no stdin, the C locale and a process group of its own, so that
+Ctrl-C takes all its children with it. Output goes to a log file; a failure
+becomes an exception that carries the first line that tells what is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from vnpu.base.errors import BuildError, SetupError
+
+#: Debian package of each tool that is not named after its package
+PACKAGES = {
+    "gcc": "build-essential",
+    "make": "build-essential",
+    "ld": "binutils",
+    "strip": "binutils",
+    "dpkg-deb": "dpkg",
+    "apt-get": "apt",
+    "xz": "xz-utils",
+    "ninja": "ninja-build",
+    "pkg-config": "pkgconf",
+}
+
+#: most telling first; the first line that matches the earliest pattern is shown
+_TELLING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?i)\b(fatal )?error: ",
+        r"undefined (reference|symbol)|modpost: .*undefined!",
+        r"^(E|ERROR|Error|error)\b:? ",
+        r"\*\*\* |FAILED|[Ff]ailed|No such file",
+    )
+)
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+@dataclass
+class Result:
+    """What a tool that succeeded wrote (stdout and stderr in order) and where it is logged."""
+
+    output: str
+    log: Path | None = None
+    lines: list[str] = field(default_factory=list)
+
+
+def first_error(lines: Sequence[str]) -> str:
+    """The line of a tool's output that best tells why it failed."""
+    for pattern in _TELLING:
+        for line in lines:
+            if pattern.search(line):
+                return line.strip()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+
+
+def missing(tool: str, reason: str) -> SetupError:
+    """The error for a tool that is not installed."""
+    package = PACKAGES.get(tool, tool)
+    return SetupError(
+        f"{tool} was not found; it is required to {reason}",
+        f"install it: apt-get install {package} (or run `make setup` as root)",
+    )
+
+
+def run(
+    argv: Sequence[str | Path],
+    reason: str,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+    hint: str | None = None,
+) -> Result:
+    """Run a tool to its end.
+
+    ``reason`` completes "required to …"; ``env`` is added to this process's
+    environment; ``on_line`` sees each line as it comes.
+    Raises SetupError if the tool is missing, BuildError if it fails.
+    """
+    args = [str(arg) for arg in argv]
+    process: subprocess.Popen[str] | None = None
+    lines: list[str] = []
+    try:
+        with _undisturbed():  # else a tool that has just started would be nobody's
+            process = _spawn(args, reason, cwd, env)
+        with open(log or os.devnull, "w", buffering=1) as sink:
+            sink.write(f"$ cd {cwd or Path.cwd()} && {shlex.join(args)}\n")
+            assert process.stdout is not None
+            for raw in process.stdout:
+                line = _ESCAPES.sub("", raw.rstrip("\n"))
+                sink.write(line + "\n")
+                lines.append(line)
+                if on_line is not None:
+                    on_line(line)
+        status = process.wait()
+    except BaseException:
+        if process:
+            _kill_group(process)
+        raise
+    if status != 0:
+        where = f"\n  log: {log}" if log else ""
+        told = first_error(lines)
+        raise BuildError(
+            f"could not {reason}: {told}\n  command: {shlex.join(args)} (exit {status}){where}",
+            hint,
+            log,
+        )
+    return Result("\n".join(lines), log, lines)
+
+
+def _spawn(
+    args: list[str], reason: str, cwd: Path | None, env: Mapping[str, str] | None
+) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            args,
+            cwd=cwd,
+            env={**os.environ, "LANG": "C", "LC_ALL": "C.UTF-8", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            process_group=0,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise BuildError(f"could not {reason}: {cwd} is not a directory") from error
+        raise missing(args[0], reason) from error
+
+
+def _kill_group(process: subprocess.Popen[str]) -> None:
+    """End the tool and all its children, politely first."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM wait until the end of the block, and happen then."""
+    came: list[tuple[int, FrameType | None]] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled elsewhere
+        return
+    handlers = {
+        number: signal.signal(number, lambda *signal_and_frame: came.append(signal_and_frame))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if callable(signal.getsignal(number))
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number, frame in came:
+        handlers[signal.Signals(number)](number, frame)  # type: ignore[operator]

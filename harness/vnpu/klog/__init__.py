@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The kernel's log: what in it is a complaint."""

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""What boots: QEMU, its firmware, a kernel and the initramfs made for it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Images:
+    """The files of a guest. ``qemu_key`` and ``kernel_key`` change whenever those files do."""
+
+    qemu: Path
+    firmware: tuple[Path, ...]
+    kernel: Path
+    initramfs: Path
+    lane: str
+    release: str
+    qemu_key: str
+    kernel_key: str
+
+    @cached_property
+    def key(self) -> str:
+        """Names the contents."""
+        initramfs = hashlib.sha256(self.initramfs.read_bytes()).hexdigest()
+        return f"{self.qemu_key} {self.kernel_key} {initramfs}"
+
+
+def prepare(lane: str = "stock") -> Images:
+    """Fetch and build all that a guest of this lane needs; quick when it is there.
+
+    Raises SetupError or BuildError.
+    """
+    from vnpu.artifacts import module
+    from vnpu.artifacts.initramfs import build as initramfs
+    from vnpu.artifacts.kernel import lanes as kernel
+    from vnpu.artifacts.qemu import build as qemu
+
+    device = qemu.ensure()
+    tree = kernel.ensure(lane)
+    built = module.build(tree)
+    return Images(
+        qemu=device.binary,
+        firmware=tuple(device.firmware),
+        kernel=tree.image,
+        initramfs=initramfs.build(tree, built),
+        lane=lane,
+        release=tree.release,
+        qemu_key=device.key,
+        kernel_key=tree.key,
+    )

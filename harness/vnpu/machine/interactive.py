@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""A guest for a person: console and monitor on this terminal."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from vnpu.machine import cmdline, kvm
+from vnpu.machine.config import MachineConfig
+from vnpu.machine.images import Images, prepare
+from vnpu.machine.process import die_with_parent
+
+
+def boot_interactive(
+    lane: str = "stock", config: MachineConfig | None = None, images: Images | None = None
+) -> int:
+    """Boot into a shell on this terminal and return QEMU's exit status.
+
+    The guest ends with its shell (Ctrl-D), or by Ctrl-A X.
+    """
+    images = images or prepare(lane)
+    config = config or MachineConfig()
+    command = [
+        *die_with_parent(),
+        str(images.qemu),
+        *cmdline.interactive(images, config, kvm.usable(images)),
+    ]
+    print(f"{images.release} ({lane}): Ctrl-D ends, Ctrl-A X kills, Ctrl-A C is QEMU's monitor")
+    sys.stdout.flush()
+    process = subprocess.Popen(command)
+    # Ctrl-C belongs to the guest, whose console is raw; QEMU passes it on.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if process.poll() is None:
+            process.kill()
+            process.wait()

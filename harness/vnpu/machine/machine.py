@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""A virtual machine that runs: its process, monitor, console and guest."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from vnpu.base.errors import GuestKernelError, RigError
+from vnpu.guest.guest import Guest
+from vnpu.guest.link import Link
+from vnpu.guest.protocol import ProtocolError
+from vnpu.klog import oracle
+from vnpu.machine import cmdline, kvm, migration, rundir
+from vnpu.machine.cmdline import Backing
+from vnpu.machine.config import MachineConfig
+from vnpu.machine.console import Console
+from vnpu.machine.images import Images
+from vnpu.machine.process import QemuProcess
+from vnpu.machine.qmp import Qmp
+
+#: for a kernel with all its checks on a machine without KVM and with other work
+BOOT_TIMEOUT_S = 300.0
+#: stands for the machine's directory in further arguments
+DIRECTORY = "{dir}"
+#: how long a dying guest may take to take QEMU along, once its agent is gone
+_LAST_WORDS_S = 2.0
+
+
+class Machine:
+    """A machine with a guest; close() ends it and removes its files."""
+
+    def __init__(
+        self,
+        images: Images,
+        config: MachineConfig,
+        memory: Path | None,
+        backing: Backing,
+        extra: tuple[str, ...] = (),
+        use_kvm: bool | None = None,
+    ) -> None:
+        """Start QEMU; ``memory`` is the directory of its memory files."""
+        self.images = images
+        self.config = config
+        self.directory = rundir.new()
+        self.console = Console(self.directory / "console.log")
+        self.kvm = kvm.usable(images) if use_kvm is None else use_kvm
+        self._memory = memory
+        self._backing = backing
+        # What an option writes belongs to the other files of this machine.
+        self._extra = tuple(word.replace(DIRECTORY, str(self.directory)) for word in extra)
+        try:
+            self.process = self._start_qemu(self._extra)
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+        self.qmp = Qmp(self.process.monitor)
+        self._commands = 0
+        self._meet(Link(self.process.agent))
+
+    def __repr__(self) -> str:
+        state = "running" if self.process.running else "ended"
+        return (
+            f"Machine({self.images.lane}, {self.images.release}, pid={self.process.pid}, {state})"
+        )
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def release(self) -> str:
+        """Release of the guest's kernel."""
+        return self.images.release
+
+    @property
+    def lane(self) -> str:
+        """Where the kernel comes from."""
+        return self.images.lane
+
+    @classmethod
+    def boot(
+        cls,
+        images: Images,
+        config: MachineConfig | None = None,
+        memory: Path | None = None,
+        timeout_s: float = BOOT_TIMEOUT_S,
+    ) -> Machine:
+        """Boot from power-on until the agent answers.
+
+        Raises RigError, or GuestKernelError if the kernel died on the way.
+        """
+        vm = cls(images, config or MachineConfig(), memory, Backing.TEMPLATE)
+        try:
+            vm.connect_monitor()
+            vm.meet_agent(timeout_s, booting=True)
+        except BaseException:
+            vm.close()
+            raise
+        return vm
+
+    def _meet(self, link: Link) -> None:
+        self._link = link
+        self.guest = Guest(link, self.explain, starved_s=lambda: self.process.starved_s())
+
+    def _start_qemu(self, extra: tuple[str, ...]) -> QemuProcess:
+        def arguments(agent_fd: int, qmp_fd: int) -> list[str]:
+            words = cmdline.guest(
+                self.images,
+                self.config,
+                directory=self._memory,
+                backing=self._backing,
+                console=self.console.path,
+                agent_fd=agent_fd,
+                qmp_fd=qmp_fd,
+                kvm=self.kvm,
+            )
+            return [*words, *extra]
+
+        return QemuProcess(self.images.qemu, arguments, self.directory / "qemu.log")
+
+    def connect_monitor(self) -> None:
+        """Shake hands with QEMU. Raises RigError with QEMU's own words if it did not start."""
+        try:
+            self.qmp.connect()
+        except RigError as error:
+            self.process.wait(_LAST_WORDS_S)
+            raise RigError(f"{error.message}: {self.process.messages}") from error
+
+    def meet_agent(self, timeout_s: float, booting: bool = False) -> None:
+        """Wait for the guest's agent. Raises RigError with the end of the console."""
+        try:
+            self.guest.connect(timeout_s, booting)
+        except ProtocolError as error:
+            raise RigError(f"the guest agent is not ours: {error}") from error
+        except (RigError, TimeoutError) as error:
+            if isinstance(error, RigError) and error.console_tail:
+                raise
+            raise RigError(str(error), console_tail=self.console.tail()) from error
+
+    def explain(self) -> Exception:
+        """Why the guest is gone: its kernel, or the rig."""
+        status = self.process.wait(_LAST_WORDS_S)
+        found = [item for item in oracle.findings(self.console.text()) if item.fatal]
+        if found:
+            return GuestKernelError(
+                f"the guest's kernel died: {found[0].title}", excerpt=found[0].excerpt
+            )
+        ended = "still runs" if status is None else f"ended with status {status}"
+        words = f": {self.process.messages}" if self.process.messages else ""
+        return RigError(
+            f"the guest agent is gone and QEMU {ended}{words}", console_tail=self.console.tail()
+        )
+
+    def sync_console(self, timeout_s: float = 30.0) -> None:
+        """Wait until the console shows all that the kernel has logged so far."""
+        marker = self.guest.dmesg_marker()
+        if not self.console.wait_for(marker, timeout_s, lambda: self.process.running):
+            raise RigError("the guest's console is stuck", console_tail=self.console.tail())
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing but the guest can differ from the state that it came from."""
+        return self.process.running and self.qmp.commands == self._commands
+
+    def resume(self, timeout_s: float) -> None:
+        """Let a machine run whose state was loaded, and meet its agent. Raises RigError."""
+        self.qmp.cmd("cont")
+        self._commands = self.qmp.commands
+        self.meet_agent(timeout_s)
+
+    def rewind(self, state: Path) -> None:
+        """Go back to the state that this machine came from; it is stopped then. Raises RigError.
+
+        Only the process and what QEMU has translated in it remain, which is why
+        this is many times as fast as another process.
+        """
+        path = f"/machine/peripheral/{cmdline.REWIND}"
+        self.qmp.cmd("qom-set", {"path": path, "property": "state", "value": str(state)})
+        self.console.clear()
+        self._meet(self._link.start_over())
+
+    def move_to_new_process(self) -> None:
+        """Freeze the machine, carry all of its state to a new QEMU, go on there.
+
+        The guest and its processes do not notice; requests under way stay so.
+        Raises RigError.
+        """
+        state = self._room_for_state() / f"moved-{self.process.pid}"
+        try:
+            self.qmp.cmd("stop")
+            migration.save(self.qmp, state)
+            extra = [word for word in self._extra if word not in cmdline.incoming()]
+            process = self._start_qemu((*cmdline.incoming(), *extra))
+            qmp = Qmp(process.monitor)
+            self._link.move_to(process.agent)
+            self.process.kill()
+            self.qmp.close()
+            self.process, self.qmp = process, qmp
+            self.connect_monitor()
+            migration.load(self.qmp, state)
+        finally:
+            state.unlink(missing_ok=True)
+        self.qmp.cmd("cont")
+
+    def _room_for_state(self) -> Path:
+        """Memory rather than disk, if there is enough."""
+        needed = 2 * (self.config.memory + self.config.vram)
+        shm = Path("/dev/shm")
+        if shm.is_dir() and shutil.disk_usage(shm).free > needed:
+            return shm
+        return self.directory
+
+    def poweroff(self, timeout_s: float = 20.0) -> None:
+        """Shut the guest down by itself, then close. Raises RigError if it does not end."""
+        self.guest.poweroff()
+        status = self.process.wait(timeout_s)
+        tail = self.console.tail()
+        self.close()
+        if status != 0:
+            raise RigError(f"the guest did not shut down (QEMU: {status})", console_tail=tail)
+
+    def close(self, keep: Path | None = None) -> None:
+        """End QEMU and remove its files (moved to ``keep`` instead, if given)."""
+        self._link.close()
+        self.process.kill()
+        self.qmp.close()
+        if keep is not None and self.directory.exists():
+            keep.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(keep, ignore_errors=True)
+            shutil.move(self.directory, keep)
+        shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""QEMU's monitor without async: a facade over qemu.qmp."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+from qemu.qmp import ConnectError, EventListener, ExecInterruptedError, QMPClient, QMPError
+
+from vnpu.base.errors import RigError
+
+T = TypeVar("T")
+
+#: any monitor command that takes longer means that QEMU hangs
+TIMEOUT_S = 30.0
+
+# A killed QEMU closes its socket; that is no news.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
+
+
+class QmpError(RigError):
+    """QEMU refused a command or is gone."""
+
+
+class Qmp:
+    """A monitor on a connected socket; one thread at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.new_event_loop()
+        self._client = QMPClient()
+        self._events = EventListener()
+        self._client.register_listener(self._events)
+        self.connected = False
+        #: how many commands were executed
+        self.commands = 0
+
+    def connect(self) -> None:
+        """Shake hands; waits for QEMU to come up. Raises QmpError."""
+        try:
+            self._run(self._client.connect(self._sock), TIMEOUT_S)
+        except ConnectError as error:
+            raise QmpError(f"QEMU's monitor does not answer: {error}") from error
+        self.connected = True
+
+    def cmd(self, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """Execute a command and return its result. Raises QmpError."""
+        self.commands += 1
+        try:
+            return self._run(self._client.execute(name, arguments), TIMEOUT_S)
+        except ExecInterruptedError as error:
+            raise QmpError(f"QEMU went away during {name}") from error
+        except QMPError as error:
+            raise QmpError(f"QEMU refused {name}: {error}") from error
+
+    def wait_event(self, name: str, timeout_s: float = TIMEOUT_S, **data: Any) -> dict[str, Any]:
+        """The next event of this name whose data hold these values; others are dropped."""
+        return self._run(self._next_event(name, data), timeout_s)
+
+    def close(self) -> None:
+        """Disconnect; never fails."""
+        try:
+            if self.connected:
+                self._run(self._client.disconnect(), TIMEOUT_S)
+        except (QMPError, EOFError, OSError, RigError):
+            pass
+        finally:
+            self._sock.close()
+            self._loop.close()
+
+    async def _next_event(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        while True:
+            event = dict(await self._events.get())
+            found = event.get("data", {})
+            if event["event"] == name and all(found.get(k) == v for k, v in data.items()):
+                return event
+
+    def _run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        try:
+            return self._loop.run_until_complete(asyncio.wait_for(work, timeout_s))
+        except TimeoutError as error:
+            raise QmpError(f"QEMU's monitor was silent for {timeout_s:g} s") from error

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Machines for a session of tests, by description."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from vnpu.machine.config import MachineConfig
+from vnpu.machine.images import Images, prepare
+from vnpu.machine.machine import Machine
+from vnpu.machine.pool import Pool
+from vnpu.machine.template import Template
+
+#: machines of which a used clone is kept; tests of one kind mostly follow each other
+_POOLS = 2
+
+
+class Lab:
+    """Gives out fresh machines. Everything is made when it is first needed."""
+
+    def __init__(
+        self, lane: str, extra: tuple[str, ...] = (), images: Images | None = None
+    ) -> None:
+        self.lane = lane
+        self._extra = extra
+        self._images = images
+        self._pools: OrderedDict[MachineConfig, Pool] = OrderedDict()
+
+    @property
+    def images(self) -> Images:
+        """Files of the guest. Raises SetupError or BuildError."""
+        if self._images is None:
+            self._images = prepare(self.lane)
+        return self._images
+
+    def fresh(self, config: MachineConfig | None = None) -> Machine:
+        """A machine as it was right after boot; who takes it closes it or gives it back."""
+        return self._pool(config or MachineConfig()).take()
+
+    def give_back(self, machine: Machine) -> None:
+        """Take a machine that is not needed any more; its process may serve again."""
+        if machine.config in self._pools:
+            self._pools[machine.config].give_back(machine)
+        else:
+            machine.close()
+
+    def template(self, config: MachineConfig | None = None) -> Template:
+        """The snapshot that fresh machines of this kind come from."""
+        return self._pool(config or MachineConfig()).template
+
+    def _pool(self, config: MachineConfig) -> Pool:
+        if config not in self._pools:
+            template = Template.ensure(self.images, config)
+            self._pools[config] = Pool(template, extra=self._extra)
+        self._pools.move_to_end(config)
+        while len(self._pools) > _POOLS:
+            self._drop(next(iter(self._pools)))
+        return self._pools[config]
+
+    def _drop(self, config: MachineConfig) -> None:
+        pool = self._pools.pop(config)
+        pool.close()
+        pool.template.close()
+
+    def close(self) -> None:
+        """End the machines that nobody took."""
+        for config in list(self._pools):
+            self._drop(config)

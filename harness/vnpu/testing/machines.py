@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The fixtures themselves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vnpu.guest.guest import Guest
+from vnpu.guest.process import Process
+from vnpu.machine import cmdline
+from vnpu.machine.config import MachineConfig
+from vnpu.machine.machine import Machine
+from vnpu.testing import verdict
+from vnpu.testing.lab import Lab
+from vnpu.testing.options import Options
+
+if TYPE_CHECKING:
+    from vnpu.accel import Device
+
+MACHINE_KEY = pytest.StashKey[Machine]()
+PASSED_KEY = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    """Gives out machines: ``lab.fresh(MachineConfig(...))`` for tests that need several."""
+    options = Options.of(pytestconfig)
+    made = Lab(options.lane, options.qemu_arguments)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def machine_config(request: pytest.FixtureRequest) -> MachineConfig:
+    """The machine that the test's ``machine`` marker asks for."""
+    config = config_of(request.node)
+    if Options.of(request.config).kmemleak and cmdline.KMEMLEAK not in config.append:
+        config = replace(config, append=f"{config.append} {cmdline.KMEMLEAK}".strip())
+    return config
+
+
+@pytest.fixture
+def machine(
+    request: pytest.FixtureRequest,
+    lab: Lab,
+    machine_config: MachineConfig,
+) -> Iterator[Machine]:
+    """A machine as it was right after boot.
+
+    When the test is over, its processes end and the driver unloads; then the
+    log has to be quiet. A machine that passes may be taken back to its snapshot
+    for the next test; any other is thrown away.
+    """
+    started = time.monotonic()
+    fresh = lab.fresh(machine_config)
+    _record(request.node, fresh, 1000 * (time.monotonic() - started))
+    request.node.stash[MACHINE_KEY] = fresh
+    options = Options.of(request.config)
+    keep = options.directory_for(request.node.nodeid)
+    clean = False
+    try:
+        yield fresh
+        if request.node.stash.get(PASSED_KEY, False) and fresh.process.running:
+            verdict.check_leaks(fresh)
+            verdict.check_log(fresh, expected_of(request.node))
+            clean = True
+    finally:
+        if clean and keep is None:
+            lab.give_back(fresh)
+        else:
+            fresh.close(keep)
+
+
+@pytest.fixture
+def guest(machine: Machine) -> Guest:
+    """The guest in the fresh machine."""
+    return machine.guest
+
+
+@pytest.fixture
+def proc(guest: Guest) -> Process:
+    """A root process in the guest."""
+    return guest.spawn()
+
+
+@pytest.fixture
+def npu(proc: Process) -> Device:
+    """/dev/accel/accel0, opened in ``proc``. It closes with the process."""
+    from vnpu.accel import Device
+
+    return Device.open(proc)
+
+
+def config_of(item: pytest.Item) -> MachineConfig:
+    """From the ``machine`` marker. Raises UsageError for a field that does not exist."""
+    fields: dict[str, object] = {}
+    for marker in reversed(list(item.iter_markers("machine"))):
+        fields.update(marker.kwargs)
+    try:
+        return MachineConfig(**fields)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"{item.nodeid}: machine marker: {error}") from error
+
+
+def expected_of(item: pytest.Item) -> list[str]:
+    """Expressions of the ``expect_kernel_log`` markers."""
+    return [str(text) for mark in item.iter_markers("expect_kernel_log") for text in mark.args]
+
+
+def _record(item: pytest.Item, machine: Machine, restore_ms: float) -> None:
+    item.user_properties += [
+        ("kernel", machine.release),
+        ("lane", machine.lane),
+        ("qemu", machine.images.qemu_key),
+        ("restore_ms", round(restore_ms, 1)),
+    ]
