@@ -131,9 +131,33 @@ static int vnpu_check_ioctl_tail(unsigned int cmd, unsigned long arg)
 	return ret ? 0 : -E2BIG;
 }
 
+/*
+ * An accel file has no DRM master, but DRM core follows the pointer to it when
+ * it is asked for the master's bus ID or for a magic number. With nobody to
+ * authenticate to there is nothing to answer.
+ */
+static int vnpu_check_master(unsigned int cmd)
+{
+	if (_IOC_TYPE(cmd) != DRM_IOCTL_BASE)
+		return 0;
+
+	switch (_IOC_NR(cmd)) {
+	case _IOC_NR(DRM_IOCTL_GET_UNIQUE):
+	case _IOC_NR(DRM_IOCTL_GET_MAGIC):
+		return -EINVAL;
+	default:
+		return 0;
+	}
+}
+
+static int vnpu_check_ioctl(unsigned int cmd, unsigned long arg)
+{
+	return vnpu_check_master(cmd) ?: vnpu_check_ioctl_tail(cmd, arg);
+}
+
 static long vnpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	int ret = vnpu_check_ioctl_tail(cmd, arg);
+	int ret = vnpu_check_ioctl(cmd, arg);
 
 	return ret ?: drm_ioctl(file, cmd, arg);
 }
@@ -141,7 +165,7 @@ static long vnpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 #ifdef CONFIG_COMPAT
 static long vnpu_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	int ret = vnpu_check_ioctl_tail(cmd, (unsigned long)compat_ptr(arg));
+	int ret = vnpu_check_ioctl(cmd, (unsigned long)compat_ptr(arg));
 
 	return ret ?: drm_compat_ioctl(file, cmd, arg);
 }
