@@ -6,23 +6,34 @@ Two kinds of entries, and neither is trusted half-made:
 - an *artifact* is made in a temporary directory and renamed into place;
 - a *tree* is a source or build tree, which has to stay where it was made. It
   counts only once its stamp file is there, which is written last.
+
+Whoever was given an entry holds a shared lock on it until it ends, and only an
+entry that nobody has locked is ever removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from vnpu.base import paths
+from vnpu.base import locks, paths
 from vnpu.base.locks import lock
 
 _STAMP = ".complete"
-#: how many entries of a kind survive; more only fill the disk
+#: how many unused entries of a kind survive; more only fill the disk
 _KEEP = 4
+#: seconds for which an entry is young, and how many times ``keep`` young ones are too many
+_YOUNG_S = 24 * 3600
+_MANY = 4
+#: how directories begin that are being made, and removed
+_MAKING = ".making-"
+_DOOMED = ".doomed-"
 
 
 def digest(*parts: str | bytes | Path) -> str:
@@ -59,15 +70,19 @@ def _contents(part: str | bytes | Path) -> Iterable[tuple[str, bytes]]:
 
 
 def artifact(kind: str, key: str, make: Callable[[Path], None], keep: int = _KEEP) -> Path:
-    """The directory ``kind/key``, made by ``make(directory)`` unless it is there already."""
-    final = paths.cache_dir() / kind / key
+    """The directory ``kind/key``, made by ``make(directory)`` unless it is there already.
+
+    It stays there as long as this process lives. ``keep`` is how many unused
+    entries of the kind survive.
+    """
+    final = paths.made(kind) / key
+    _use(kind, key)
     if _fresh(final):
         return final
-    with lock(f"{kind}-{key}".replace("/", "-")):
+    with lock(_lock_name(kind, key)):
         if _fresh(final):
             return final
-        final.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".making-", dir=final.parent))
+        work = Path(tempfile.mkdtemp(prefix=f"{_MAKING}{key}-", dir=final.parent))
         try:
             make(work)
             work.chmod(0o755)
@@ -76,6 +91,27 @@ def artifact(kind: str, key: str, make: Callable[[Path], None], keep: int = _KEE
             shutil.rmtree(work, ignore_errors=True)
             raise
     prune(kind, keep)
+    return final
+
+
+def tree(kind: str, key: str, make: Callable[[Path], None], keep: int = 2) -> Path:
+    """The tree ``kind/key``, made in place by ``make(directory)`` unless it is complete.
+
+    It stays there as long as this process lives. The caller holds a lock of
+    its own while it changes the tree afterwards.
+    """
+    final = paths.made(kind) / key
+    stamp = final / _STAMP
+    _use(kind, key)
+    if not stamp.exists():
+        with lock(_lock_name(kind, key)):
+            if not stamp.exists():
+                shutil.rmtree(final, ignore_errors=True)
+                final.mkdir()
+                make(final)
+                stamp.touch()
+        prune(kind, keep)
+    _fresh(final)
     return final
 
 
@@ -88,37 +124,97 @@ def _fresh(final: Path) -> bool:
     return True
 
 
-def tree(kind: str, key: str, make: Callable[[Path], None], keep: int = 2) -> Path:
-    """The tree ``kind/key``, made in place by ``make(directory)`` unless it is complete.
+def _lock_name(kind: str, key: str) -> str:
+    return f"{kind}-{key}".replace("/", "-")
 
-    The caller holds a lock of its own while it changes the tree afterwards.
-    """
-    final = paths.cache_dir() / kind / key
-    stamp = final / _STAMP
-    if not stamp.exists():
-        with lock(f"{kind}-{key}".replace("/", "-")):
-            if not stamp.exists():
-                shutil.rmtree(final, ignore_errors=True)
-                final.mkdir(parents=True)
-                make(final)
-                stamp.touch()
-        prune(kind, keep)
-    os.utime(final)
-    return final
+
+# --- who uses what ----------------------------------------------------------------------
+
+_used: dict[Path, locks.Held] = {}
+
+
+def _use(kind: str, key: str) -> None:
+    """Have the entry stay, from before this process looks for it until it ends."""
+    path = _use_file(kind, key)
+    if path not in _used:
+        held = locks.take(path, shared=True)
+        assert held is not None
+        _used[path] = held
+
+
+def _use_file(kind: str, key: str) -> Path:
+    return locks.named(f"use-{_lock_name(kind, key)}")
+
+
+def release_all() -> None:
+    """Use no entry any more."""
+    while _used:
+        _used.popitem()[1].close()
 
 
 def prune(kind: str, keep: int = _KEEP) -> None:
-    """Remove all but the ``keep`` most recently used entries of ``kind``."""
-    folder = paths.cache_dir() / kind
-    entries = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."]
-    entries.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
-    for entry in entries[keep:]:
-        doomed = entry.with_name(f".making-doomed-{entry.name}")
-        try:
-            os.rename(entry, doomed)
-        except OSError:
-            continue
-        shutil.rmtree(doomed, ignore_errors=True)
+    """Remove what nobody uses: entries beyond the ``keep`` most recently used ones, and leftovers.
+
+    Entries that were used today stay too, unless they are very many: the user
+    may be between two commands. Returns at once if another process does it.
+    """
+    held = locks.take(locks.named(f"prune-{kind}"), wait=False)
+    if held is None:
+        return
+    with held:
+        folder = paths.made(kind)
+        _sweep(kind, folder)
+        used = sorted(_entries(folder), reverse=True)
+        for position, (when, entry) in enumerate(used):
+            if position < keep:
+                continue
+            if when < time.time() - _YOUNG_S or position >= keep * _MANY:
+                _remove(kind, entry)
+
+
+def _entries(folder: Path) -> Iterator[tuple[float, Path]]:
+    """The entries of a kind, each with the time of its last use."""
+    for entry in folder.iterdir():
+        # Another process may remove or finish one at any moment.
+        with contextlib.suppress(FileNotFoundError):
+            if entry.name[0] != "." and entry.is_dir():
+                yield entry.stat().st_mtime, entry
+
+
+def _remove(kind: str, entry: Path) -> None:
+    """Remove an entry unless somebody uses it. The lock of pruning is held."""
+    path = _use_file(kind, entry.name)
+    held = locks.take(path, wait=False)
+    if held is None:
+        return
+    with held:
+        doomed = Path(tempfile.mkdtemp(prefix=_DOOMED, dir=entry.parent))
+        with contextlib.suppress(OSError):
+            os.rename(entry, doomed / entry.name)
+            path.unlink()
+    # From here on the entry can be made anew, while the old one is removed.
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _sweep(kind: str, folder: Path) -> None:
+    """Remove what killed processes left half made or half removed. The lock of pruning is held."""
+    for path in folder.glob(f"{_DOOMED}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f"{_MAKING}*"):
+        key = path.name.removeprefix(_MAKING).rpartition("-")[0]
+        if not key and not _is_old(path):
+            continue  # of an older version, which did not say for what entry it was
+        held = locks.take(locks.named(_lock_name(kind, key)), wait=False)
+        if held is not None:  # else its maker is at it
+            with held:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime < time.time() - _YOUNG_S
+    except FileNotFoundError:
+        return True
 
 
 def sync(source: Path, target: Path, keep: Iterable[str] = ()) -> bool:

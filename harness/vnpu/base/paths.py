@@ -12,6 +12,21 @@ from vnpu.base.errors import SetupError
 #: a directory is the repository when it holds these
 _LANDMARKS = ("spec/vnpu.yaml", "kernel", "qemu-device")
 
+#: marks a directory that may be removed as a whole, for us and for backup programs; see
+#: https://bford.info/cachedir/
+TAG = "CACHEDIR.TAG"
+TAG_TEXT = """\
+Signature: 8a477f597d28d172789f06886806bc55
+# The cache of vnpu: everything in it can be fetched or built again.
+"""
+#: the folders of a cache
+KINDS = frozenset(
+    "agent apt initramfs kernel-debug kernel-stock kvm lock log module module-build package qemu "
+    "qemu-scripts qemu-src qemu-src-successor qemu-tree templates uapi".split()
+)
+#: those that no other directory is likely to have
+_UNMISTAKABLE = frozenset(("kernel-debug", "kernel-stock", "qemu-src", "qemu-tree"))
+
 
 @cache
 def repo_root() -> Path:
@@ -35,11 +50,27 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "vnpu"
 
 
-def log_dir() -> Path:
-    """Whole outputs of build tools; it exists after this call."""
-    path = cache_dir() / "log"
+def made(*names: str) -> Path:
+    """The folder of the cache that is called so; it exists after this call."""
+    root = cache_dir()
+    if not (root / TAG).exists():
+        root.mkdir(parents=True, exist_ok=True)
+        if _is_ours(root):
+            (root / TAG).write_text(TAG_TEXT)
+    path = root.joinpath(*names)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether there is nothing in the directory yet, or only what older versions put there."""
+    found = {path.name for path in root.iterdir()}
+    return not found or (found <= KINDS and bool(found & _UNMISTAKABLE))
+
+
+def log_dir() -> Path:
+    """Whole outputs of build tools; it exists after this call."""
+    return made("log")
 
 
 def data(name: str) -> Path:

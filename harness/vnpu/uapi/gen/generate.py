@@ -39,12 +39,12 @@ def wanted(names: Header) -> Wanted:
 def vnpu_abi(bits: int = 64) -> Abi:
     """The driver's ABI as gcc sees it for 32 or 64 bits."""
     directories = [headers.VNPU_HEADER.parent, headers.drm_include_dir()]
-    return extract(wanted(header()), directories, bits, paths.cache_dir() / "uapi")
+    return extract(wanted(header()), directories, bits, paths.made("uapi"))
 
 
 def drm_abi() -> Abi:
     """The wanted parts of DRM core's ABI."""
-    return extract(drm_core.WANTED, [headers.drm_include_dir()], cache=paths.cache_dir() / "uapi")
+    return extract(drm_core.WANTED, [headers.drm_include_dir()], cache=paths.made("uapi"))
 
 
 def vnpu_text() -> str:
