@@ -4,15 +4,26 @@
  */
 
 #include "qemu/osdep.h"
-#include "vnpu_int.h"
+#include "vnpu-internal.h"
 #include "trace.h"
 
-/* The caller has filled in ops, opaque, memory and counts. */
-bool vnpu_core_init(VnpuCore *c, Error **errp)
+VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
+                        void *opaque, Error **errp)
 {
+    VnpuCore *c = g_new0(VnpuCore, 1);
+
+    c->ops = ops;
+    c->opaque = opaque;
+    c->id = g_strdup(config->id);
+    c->vram = config->vram;
+    c->vram_size = config->vram_size;
+    c->aperture_size = config->aperture_size;
+    c->nqueues = config->queues;
+    c->nvectors = config->queues + 1;
+    c->nengines = config->copy_engines + config->tensor_engines;
+    c->sync = config->sync;
     c->tlb = vnpu_tlb_new();
     c->paused = true;
-    c->quit = false;
     qemu_mutex_init(&c->lock);
     qemu_cond_init(&c->idle);
     for (unsigned i = 0; i < c->nengines; i++) {
@@ -20,33 +31,42 @@ bool vnpu_core_init(VnpuCore *c, Error **errp)
 
         e->core = c;
         e->index = i;
+        e->type = i < config->copy_engines ? VNPU_ENGINE_TYPE_COPY
+                                           : VNPU_ENGINE_TYPE_TENSOR;
         vnpu_job_init(&e->job);
         qemu_cond_init(&e->work);
     }
     vnpu_core_reset(c);
     if (!vnpu_engines_start(c, errp)) {
-        vnpu_core_exit(c);
-        return false;
+        vnpu_core_free(c);
+        return NULL;
     }
-    return true;
+    return c;
 }
 
 void vnpu_core_exit(VnpuCore *c)
 {
     vnpu_core_reset(c);
     vnpu_engines_stop(c);
+    c->paused = true;
+}
+
+void vnpu_core_free(VnpuCore *c)
+{
     for (unsigned i = 0; i < c->nengines; i++) {
         qemu_cond_destroy(&c->engine[i].work);
         vnpu_job_free(&c->engine[i].job);
     }
     qemu_cond_destroy(&c->idle);
     qemu_mutex_destroy(&c->lock);
-    g_clear_pointer(&c->tlb, g_free);
+    g_free(c->tlb);
+    g_free(c->id);
+    g_free(c);
 }
 
 void vnpu_core_reset(VnpuCore *c)
 {
-    trace_vnpu_reset();
+    trace_vnpu_reset(c->id);
     vnpu_quiesce(c, VNPU_QUIESCE_ABORT);
     for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
         vnpu_cmd_drop(&c->queue[n]);
@@ -66,10 +86,6 @@ void vnpu_core_reset(VnpuCore *c)
     vnpu_tlb_flush_all(c);
 }
 
-/*
- * While paused no work starts; what runs comes to the end of its part first,
- * so that the state is complete and nothing is mapped.
- */
 void vnpu_core_pause(VnpuCore *c, bool pause)
 {
     if (c->paused == pause) {
@@ -81,4 +97,32 @@ void vnpu_core_pause(VnpuCore *c, bool pause)
     } else {
         vnpu_poll(c);
     }
+}
+
+bool vnpu_core_paused(const VnpuCore *c)
+{
+    return c->paused;
+}
+
+void vnpu_core_settle(VnpuCore *c)
+{
+    bool paused = c->paused;
+
+    /* with the VM stopped this has been done already */
+    c->paused = true;
+    vnpu_quiesce(c, VNPU_QUIESCE_FINISH);
+    c->paused = paused;
+    if (!paused) {
+        vnpu_poll(c);
+    }
+}
+
+const char *vnpu_core_id(const VnpuCore *c)
+{
+    return c->id;
+}
+
+unsigned vnpu_core_vectors(const VnpuCore *c)
+{
+    return c->nvectors;
 }

@@ -5,7 +5,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "vnpu_int.h"
+#include "vnpu-internal.h"
 #include "trace.h"
 
 #define CONFIG_KNOWN (VNPU_EVENT_CONFIG_LOG2_MASK | \
@@ -19,7 +19,7 @@ static uint32_t event_slots(const VnpuEvents *ev)
 }
 
 /* A ring that cannot be: ENABLE reads back as zero */
-static bool config_good(const VnpuEvents *ev, uint32_t val)
+static bool event_config_good(const VnpuEvents *ev, uint32_t val)
 {
     uint32_t log2 = VNPU_GET(val, VNPU_EVENT_CONFIG_LOG2);
     uint64_t bytes;
@@ -44,7 +44,7 @@ void vnpu_event_config(VnpuCore *c, uint32_t val)
     if (ev->config & VNPU_EVENT_CONFIG_ENABLE_MASK) {
         return;
     }
-    if (!config_good(ev, val)) {
+    if (!event_config_good(ev, val)) {
         ev->config = val & ~VNPU_EVENT_CONFIG_ENABLE_MASK;
         return;
     }
@@ -81,10 +81,10 @@ void vnpu_event_fault(VnpuCore *c, unsigned n, const VnpuFault *f, uint64_t ip,
     if (ev->tail - ev->head >= event_slots(ev) ||
         !c->ops->dma_write(c->opaque, slot, &rec, sizeof(rec))) {
         ev->dropped++;
-        trace_vnpu_event_dropped(n, ev->dropped);
+        trace_vnpu_event_dropped(c->id, n, ev->dropped);
         return;
     }
-    trace_vnpu_event(ev->tail, n, f->code);
+    trace_vnpu_event(c->id, ev->tail, n, f->code);
     ev->tail++;
     c->ops->notify(c->opaque, VNPU_EVENT_VECTOR);
 }

@@ -9,7 +9,7 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/bswap.h"
-#include "vnpu_int.h"
+#include "vnpu-internal.h"
 #include "trace.h"
 
 #define HUGE_SHIFT (VNPU_PAGE_SHIFT + VNPU_PT_HUGE_LEVEL * VNPU_PT_BITS)
@@ -115,8 +115,8 @@ bool vnpu_mmu_range(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,
     return true;
 }
 
-static bool translate_phys(VnpuCore *c, uint64_t va, uint64_t len,
-                           uint32_t access, VnpuSpan *span, VnpuFault *f)
+static bool mmu_translate_phys(VnpuCore *c, uint64_t va, uint64_t len,
+                               uint32_t access, VnpuSpan *span, VnpuFault *f)
 {
     uint64_t bit = 1ull << VNPU_PHYS_VRAM_BIT;
 
@@ -131,7 +131,7 @@ static bool translate_phys(VnpuCore *c, uint64_t va, uint64_t len,
 }
 
 /* Is this valid entry of a table of @level well formed? */
-static bool pte_good(uint64_t pte, int level)
+static bool mmu_pte_good(uint64_t pte, int level)
 {
     bool leaf = pte & VNPU_PTE_LEAF_MASK;
 
@@ -152,8 +152,8 @@ static bool pte_good(uint64_t pte, int level)
  * Find the leaf of @va and put it in the TLB. Guest and engines may change
  * the tables meanwhile: each entry is read once.
  */
-static bool walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
-                 uint64_t *leaf, unsigned *shift, VnpuFault *f)
+static bool mmu_walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
+                     uint64_t *leaf, unsigned *shift, VnpuFault *f)
 {
     uint64_t table = c->ctx[ctx].pt;
     uint64_t pte, addr, size;
@@ -171,7 +171,7 @@ static bool walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
         if (!(pte & VNPU_PTE_VALID_MASK)) {
             return vnpu_fail(f, VNPU_FAULT_TRANSLATION, access, va);
         }
-        if (!pte_good(pte, level)) {
+        if (!mmu_pte_good(pte, level)) {
             return vnpu_fail(f, VNPU_FAULT_PT_FORMAT, VNPU_ACCESS_WALK, va);
         }
         addr = pte & VNPU_PTE_ADDR_MASK;
@@ -190,13 +190,13 @@ static bool walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
               : tlb_small(c->tlb, ctx, va >> *shift);
     *e = (TlbEntry) { .page = va >> *shift, .pte = pte, .ctx = ctx };
     *leaf = pte;
-    trace_vnpu_tlb_fill(ctx, va, pte);
+    trace_vnpu_tlb_fill(c->id, ctx, va, pte);
     return true;
 }
 
 /* The leaf of @va, from the TLB or the tables */
-static bool lookup(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
-                   uint64_t *leaf, unsigned *shift, VnpuFault *f)
+static bool mmu_lookup(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
+                       uint64_t *leaf, unsigned *shift, VnpuFault *f)
 {
     TlbEntry *e;
 
@@ -206,7 +206,7 @@ static bool lookup(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
         *shift = HUGE_SHIFT;
         e = tlb_huge(c->tlb, ctx, va >> *shift);
         if (!tlb_hit(e, ctx, va >> *shift)) {
-            return walk(c, ctx, va, access, leaf, shift, f);
+            return mmu_walk(c, ctx, va, access, leaf, shift, f);
         }
     }
     *leaf = e->pte;
@@ -221,12 +221,12 @@ bool vnpu_mmu_translate(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,
     bool vram;
 
     if (ctx == VNPU_PHYS_CONTEXT) {
-        return translate_phys(c, va, len, access, span, f);
+        return mmu_translate_phys(c, va, len, access, span, f);
     }
 
     span->len = 0;
     while (span->len < len) {
-        if (!lookup(c, ctx, va, access, &leaf, &shift, f)) {
+        if (!mmu_lookup(c, ctx, va, access, &leaf, &shift, f)) {
             return false;
         }
         if (access == VNPU_ACCESS_WRITE && !(leaf & VNPU_PTE_WRITE_MASK)) {

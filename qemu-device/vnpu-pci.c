@@ -10,7 +10,6 @@
 #include "qemu/bitops.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
-#include "qemu/units.h"
 #include "qapi/error.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pcie.h"
@@ -26,9 +25,6 @@
 #define AER_CAP_OFFSET 0x100
 
 #define POLL_NS SCALE_MS
-
-#define VRAM_DEFAULT (256 * MiB)
-#define VRAM_UNIT (2 * MiB)
 
 /*
  * Memory only. A device that could be made to write to registers would be
@@ -139,9 +135,9 @@ static void vnpu_raise(VnpuState *s)
             unsigned vector = i * 32 + ctz32(s->irq[i]);
 
             s->irq[i] &= s->irq[i] - 1;
-            if (s->realized && vector < s->core.nvectors &&
+            if (s->realized && vector < vnpu_core_vectors(s->core) &&
                 msix_enabled(pci)) {
-                trace_vnpu_irq(vector);
+                trace_vnpu_irq(vnpu_core_id(s->core), vector);
                 msix_notify(pci, vector);
             }
         }
@@ -152,11 +148,11 @@ static void vnpu_bh(void *opaque)
 {
     VnpuState *s = opaque;
 
-    if (s->core.paused) {
+    if (vnpu_core_paused(s->core)) {
         return;
     }
     object_ref(OBJECT(s));
-    vnpu_run(&s->core);
+    vnpu_run(s->core);
     vnpu_raise(s);
     object_unref(OBJECT(s));
 }
@@ -165,7 +161,7 @@ static void vnpu_poll_timer(void *opaque)
 {
     VnpuState *s = opaque;
 
-    vnpu_poll(&s->core);
+    vnpu_poll(s->core);
 }
 
 void vnpu_update_pause(VnpuState *s)
@@ -174,7 +170,7 @@ void vnpu_update_pause(VnpuState *s)
     bool awake = !(pci_get_word(pci->config + pci->pm_cap + PCI_PM_CTRL) &
                    PCI_PM_CTRL_STATE_MASK);
 
-    vnpu_core_pause(&s->core, !s->vm_running || !awake);
+    vnpu_core_pause(s->core, !s->vm_running || !awake);
 }
 
 static void vnpu_vm_change(void *opaque, bool running, RunState state)
@@ -191,7 +187,7 @@ static uint64_t vnpu_mmio_read(void *opaque, hwaddr addr, unsigned size)
 {
     VnpuState *s = opaque;
 
-    return vnpu_reg_read(&s->core, addr);
+    return vnpu_reg_read(s->core, addr);
 }
 
 static void vnpu_mmio_write(void *opaque, hwaddr addr, uint64_t val,
@@ -199,7 +195,7 @@ static void vnpu_mmio_write(void *opaque, hwaddr addr, uint64_t val,
 {
     VnpuState *s = opaque;
 
-    vnpu_reg_write(&s->core, addr, val);
+    vnpu_reg_write(s->core, addr, val);
 }
 
 static const MemoryRegionOps vnpu_mmio_ops = {
@@ -223,7 +219,7 @@ static void vnpu_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
     pcie_cap_flr_write_config(pci, addr, val, len);
     if (master &&
         !(pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
-        vnpu_bus_off(&s->core);
+        vnpu_bus_off(s->core);
     }
     vnpu_update_pause(s);
 }
@@ -232,7 +228,7 @@ static void vnpu_reset_hold(Object *obj, ResetType type)
 {
     VnpuState *s = VNPU(obj);
 
-    vnpu_core_reset(&s->core);
+    vnpu_core_reset(s->core);
     memset(s->irq, 0, sizeof(s->irq));
     timer_del(&s->poll);
     pcie_cap_deverr_reset(PCI_DEVICE(s));
@@ -242,117 +238,24 @@ static void vnpu_reset_hold(Object *obj, ResetType type)
 
 static bool vnpu_check_props(VnpuState *s, Error **errp)
 {
-    uint64_t engines = (uint64_t)s->copy_engines + s->tensor_engines;
+    const VnpuConfig *config = &s->config;
+    uint64_t engines = (uint64_t)config->copy_engines + config->tensor_engines;
 
     if (HOST_BIG_ENDIAN) {
         error_setg(errp, "vnpu needs a little-endian host");
         return false;
     }
-    if (s->queues < 2 || s->queues > VNPU_MAX_QUEUES) {
+    if (config->queues < 2 || config->queues > VNPU_MAX_QUEUES) {
         error_setg(errp, "queues must be 2 to %d", VNPU_MAX_QUEUES);
         return false;
     }
-    if (!s->copy_engines || !s->tensor_engines ||
+    if (!config->copy_engines || !config->tensor_engines ||
         engines > VNPU_MAX_ENGINES) {
         error_setg(errp, "copy-engines and tensor-engines must be at least 1 "
                    "and together at most %d", VNPU_MAX_ENGINES);
         return false;
     }
     return true;
-}
-
-static bool vnpu_check_sizes(VnpuState *s, uint64_t vram, Error **errp)
-{
-    uint64_t aperture = s->aperture_prop ? s->aperture_prop : vram;
-
-    if (!vram || vram % VRAM_UNIT) {
-        error_setg(errp, "VRAM must be a multiple of 2 MiB");
-        return false;
-    }
-    if (!is_power_of_2(aperture) || aperture < VNPU_PAGE_SIZE ||
-        aperture > vram) {
-        error_setg(errp, "aperture must be a power of two, at least %llu "
-                   "bytes and no more than VRAM", VNPU_PAGE_SIZE);
-        error_append_hint(errp, "It is as large as VRAM unless set.\n");
-        return false;
-    }
-    s->core.vram_size = vram;
-    s->core.aperture_size = aperture;
-    return true;
-}
-
-static bool vnpu_check_memdev(VnpuState *s, Error **errp)
-{
-    MemoryRegion *mr = host_memory_backend_get_memory(s->memdev);
-
-    if (host_memory_backend_is_mapped(s->memdev)) {
-        error_setg(errp, "memory backend '%s' is in use already",
-                   object_get_canonical_path_component(OBJECT(s->memdev)));
-        return false;
-    }
-    if (memory_region_is_rom(mr)) {
-        error_setg(errp, "memory backend '%s' cannot be written",
-                   object_get_canonical_path_component(OBJECT(s->memdev)));
-        return false;
-    }
-    if (s->vram_prop && s->vram_prop != memory_region_size(mr)) {
-        error_setg(errp, "vram is not the size of memory backend '%s'",
-                   object_get_canonical_path_component(OBJECT(s->memdev)));
-        return false;
-    }
-    return true;
-}
-
-static bool vnpu_init_vram(VnpuState *s, Error **errp)
-{
-    uint64_t size = s->vram_prop ? s->vram_prop : VRAM_DEFAULT;
-
-    if (s->memdev) {
-        if (!vnpu_check_memdev(s, errp)) {
-            return false;
-        }
-        s->vram = host_memory_backend_get_memory(s->memdev);
-        if (!vnpu_check_sizes(s, memory_region_size(s->vram), errp)) {
-            return false;
-        }
-        host_memory_backend_set_mapped(s->memdev, true);
-        vmstate_register_ram(s->vram, DEVICE(s));
-    } else {
-        if (!vnpu_check_sizes(s, size, errp) ||
-            !memory_region_init_ram(&s->own_vram, OBJECT(s), "vnpu-vram",
-                                    size, errp)) {
-            return false;
-        }
-        s->vram = &s->own_vram;
-    }
-    s->core.vram = memory_region_get_ram_ptr(s->vram);
-    memory_region_init_alias(&s->aperture, OBJECT(s), "vnpu-aperture",
-                             s->vram, 0, s->core.aperture_size);
-    return true;
-}
-
-static void vnpu_exit_vram(VnpuState *s)
-{
-    if (s->memdev) {
-        vmstate_unregister_ram(s->vram, DEVICE(s));
-        host_memory_backend_set_mapped(s->memdev, false);
-    }
-}
-
-static void vnpu_init_core(VnpuState *s)
-{
-    VnpuCore *c = &s->core;
-
-    c->ops = &vnpu_ops;
-    c->opaque = s;
-    c->nqueues = s->queues;
-    c->nvectors = s->queues + 1;
-    c->nengines = s->copy_engines + s->tensor_engines;
-    c->sync = s->sync;
-    for (unsigned i = 0; i < c->nengines; i++) {
-        c->engine[i].type = i < s->copy_engines ? VNPU_ENGINE_TYPE_COPY
-                                                : VNPU_ENGINE_TYPE_TENSOR;
-    }
 }
 
 static bool vnpu_init_pm(PCIDevice *pci, Error **errp)
@@ -389,12 +292,12 @@ static bool vnpu_init_express(PCIDevice *pci, Error **errp)
 static bool vnpu_init_msix(VnpuState *s, Error **errp)
 {
     PCIDevice *pci = PCI_DEVICE(s);
+    unsigned vectors = s->config.queues + 1;
 
-    if (msix_init_exclusive_bar(pci, s->core.nvectors, VNPU_BAR_MSIX,
-                                errp) < 0) {
+    if (msix_init_exclusive_bar(pci, vectors, VNPU_BAR_MSIX, errp) < 0) {
         return false;
     }
-    for (unsigned i = 0; i < s->core.nvectors; i++) {
+    for (unsigned i = 0; i < vectors; i++) {
         msix_vector_use(pci, i);
     }
     return true;
@@ -421,8 +324,8 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     if (!vnpu_check_props(s, errp)) {
         return;
     }
-    vnpu_init_core(s);
-    if (!vnpu_init_vram(s, errp)) {
+    s->config.id = object_get_canonical_path_component(OBJECT(s));
+    if (!vnpu_vram_init(s, errp)) {
         return;
     }
     if (!vnpu_init_pm(pci, errp)) {
@@ -438,10 +341,11 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     s->bh = qemu_bh_new_guarded(vnpu_bh, s,
                                 &DEVICE(s)->mem_reentrancy_guard);
     timer_init_ns(&s->poll, QEMU_CLOCK_VIRTUAL, vnpu_poll_timer, s);
-    if (!vnpu_core_init(&s->core, errp)) {
+    s->core = vnpu_core_new(&s->config, &vnpu_ops, s, errp);
+    if (!s->core) {
         goto err_bh;
     }
-    /* nothing is bounced by the memory core: vnpu-sg.c does, with limits */
+    /* nothing is bounced by the memory core: vnpu-dma.c does, with limits */
     pci_get_address_space(pci)->max_bounce_buffer_size = 0;
     vnpu_init_bars(s);
     s->realized = true;
@@ -459,7 +363,7 @@ err_express:
     pcie_aer_exit(pci);
     pcie_cap_exit(pci);
 err_vram:
-    vnpu_exit_vram(s);
+    vnpu_vram_exit(s);
 }
 
 static void vnpu_exit(PCIDevice *pci)
@@ -468,8 +372,7 @@ static void vnpu_exit(PCIDevice *pci)
 
     s->realized = false;
     qemu_del_vm_change_state_handler(s->vm_state);
-    vnpu_core_exit(&s->core);
-    s->core.paused = true;
+    vnpu_core_exit(s->core);
     timer_del(&s->poll);
     timer_deinit(&s->poll);
     qemu_bh_delete(s->bh);
@@ -477,7 +380,14 @@ static void vnpu_exit(PCIDevice *pci)
     msix_uninit_exclusive_bar(pci);
     pcie_aer_exit(pci);
     pcie_cap_exit(pci);
-    vnpu_exit_vram(s);
+    vnpu_vram_exit(s);
+}
+
+static void vnpu_finalize(Object *obj)
+{
+    VnpuState *s = VNPU(obj);
+
+    g_clear_pointer(&s->core, vnpu_core_free);
 }
 
 static const Property vnpu_properties[] = {
@@ -485,10 +395,10 @@ static const Property vnpu_properties[] = {
     DEFINE_PROP_SIZE("aperture", VnpuState, aperture_prop, 0),
     DEFINE_PROP_LINK("memdev", VnpuState, memdev, TYPE_MEMORY_BACKEND,
                      HostMemoryBackend *),
-    DEFINE_PROP_UINT32("queues", VnpuState, queues, VNPU_MAX_QUEUES),
-    DEFINE_PROP_UINT32("copy-engines", VnpuState, copy_engines, 1),
-    DEFINE_PROP_UINT32("tensor-engines", VnpuState, tensor_engines, 1),
-    DEFINE_PROP_BOOL("sync", VnpuState, sync, false),
+    DEFINE_PROP_UINT32("queues", VnpuState, config.queues, VNPU_MAX_QUEUES),
+    DEFINE_PROP_UINT32("copy-engines", VnpuState, config.copy_engines, 1),
+    DEFINE_PROP_UINT32("tensor-engines", VnpuState, config.tensor_engines, 1),
+    DEFINE_PROP_BOOL("sync", VnpuState, config.sync, false),
 };
 
 /* QEMU 10.1 made class data constant */
@@ -523,6 +433,7 @@ static const TypeInfo vnpu_type_info = {
     .name = TYPE_VNPU,
     .parent = TYPE_PCI_DEVICE,
     .instance_size = sizeof(VnpuState),
+    .instance_finalize = vnpu_finalize,
     .class_init = vnpu_class_init,
     .interfaces = (InterfaceInfo[]) {
         { INTERFACE_PCIE_DEVICE },

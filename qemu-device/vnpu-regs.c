@@ -7,7 +7,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "vnpu_int.h"
+#include "vnpu-internal.h"
 #include "trace.h"
 
 #define QUEUE_CONFIG_KNOWN (VNPU_QUEUE_CONFIG_LOG2_MASK | \
@@ -15,45 +15,45 @@
                             VNPU_QUEUE_CONFIG_ENGINE_MASK | \
                             VNPU_QUEUE_CONFIG_PRIORITY_MASK)
 
-static uint32_t lo(uint64_t v)
+static uint32_t reg_lo(uint64_t v)
 {
     return v;
 }
 
-static uint32_t hi(uint64_t v)
+static uint32_t reg_hi(uint64_t v)
 {
     return v >> 32;
 }
 
-static void set_lo(uint64_t *v, uint32_t val)
+static void reg_set_lo(uint64_t *v, uint32_t val)
 {
     *v = (*v & ~(uint64_t)UINT32_MAX) | val;
 }
 
-static void set_hi(uint64_t *v, uint32_t val)
+static void reg_set_hi(uint64_t *v, uint32_t val)
 {
     *v = (uint32_t)*v | (uint64_t)val << 32;
 }
 
-static void unknown_read(uint64_t addr)
+static void reg_unknown_read(VnpuCore *c, uint64_t addr)
 {
-    trace_vnpu_reg_unknown_read(addr);
+    trace_vnpu_reg_unknown_read(c->id, addr);
 }
 
-static void unknown_write(uint64_t addr, uint32_t val)
+static void reg_unknown_write(VnpuCore *c, uint64_t addr, uint32_t val)
 {
-    trace_vnpu_reg_unknown_write(addr, val);
+    trace_vnpu_reg_unknown_write(c->id, addr, val);
 }
 
 /* The device */
 
-static uint32_t caps(const VnpuCore *c)
+static uint32_t reg_caps(const VnpuCore *c)
 {
     return (c->sync ? VNPU_CAPS_SYNC_MASK : 0) |
            (vnpu_exec_have_blas() ? VNPU_CAPS_BLAS_MASK : 0);
 }
 
-static uint32_t device_status(const VnpuCore *c)
+static uint32_t reg_device_status(const VnpuCore *c)
 {
     uint32_t status = VNPU_STATUS_READY_MASK;
 
@@ -73,15 +73,15 @@ static uint32_t device_status(const VnpuCore *c)
     return status;
 }
 
-static uint32_t timestamp_latch(VnpuCore *c)
+static uint32_t reg_timestamp_latch(VnpuCore *c)
 {
     uint64_t now = c->ops->clock(c->opaque);
 
-    c->timestamp_hi = hi(now);
-    return lo(now);
+    c->timestamp_hi = reg_hi(now);
+    return reg_lo(now);
 }
 
-static uint32_t device_read(VnpuCore *c, uint64_t addr)
+static uint32_t reg_device_read(VnpuCore *c, uint64_t addr)
 {
     switch (addr) {
     case VNPU_REG_ID:
@@ -90,7 +90,7 @@ static uint32_t device_read(VnpuCore *c, uint64_t addr)
         return VNPU_VERSION_MAJOR << VNPU_VERSION_MAJOR_SHIFT |
                VNPU_VERSION_MINOR << VNPU_VERSION_MINOR_SHIFT;
     case VNPU_REG_CAPS:
-        return caps(c);
+        return reg_caps(c);
     case VNPU_REG_QUEUES:
         return c->nqueues;
     case VNPU_REG_CONTEXTS:
@@ -100,27 +100,27 @@ static uint32_t device_read(VnpuCore *c, uint64_t addr)
     case VNPU_REG_VECTORS:
         return c->nvectors;
     case VNPU_REG_VRAM_SIZE_LO:
-        return lo(c->vram_size);
+        return reg_lo(c->vram_size);
     case VNPU_REG_VRAM_SIZE_HI:
-        return hi(c->vram_size);
+        return reg_hi(c->vram_size);
     case VNPU_REG_APERTURE_SIZE_LO:
-        return lo(c->aperture_size);
+        return reg_lo(c->aperture_size);
     case VNPU_REG_APERTURE_SIZE_HI:
-        return hi(c->aperture_size);
+        return reg_hi(c->aperture_size);
     case VNPU_REG_STATUS:
-        return device_status(c);
+        return reg_device_status(c);
     case VNPU_REG_CONTROL:
         return 0;
     case VNPU_REG_SCRATCH:
         return c->scratch;
     case VNPU_REG_TIMESTAMP_LO:
-        return timestamp_latch(c);
+        return reg_timestamp_latch(c);
     case VNPU_REG_TIMESTAMP_HI:
         return c->timestamp_hi;
     case VNPU_REG_EVENT_BASE_LO:
-        return lo(c->events.base);
+        return reg_lo(c->events.base);
     case VNPU_REG_EVENT_BASE_HI:
-        return hi(c->events.base);
+        return reg_hi(c->events.base);
     case VNPU_REG_EVENT_CONFIG:
         return c->events.config;
     case VNPU_REG_EVENT_HEAD:
@@ -130,12 +130,12 @@ static uint32_t device_read(VnpuCore *c, uint64_t addr)
     case VNPU_REG_EVENT_DROPPED:
         return c->events.dropped;
     default:
-        unknown_read(addr);
+        reg_unknown_read(c, addr);
         return 0;
     }
 }
 
-static void device_write(VnpuCore *c, uint64_t addr, uint32_t val)
+static void reg_device_write(VnpuCore *c, uint64_t addr, uint32_t val)
 {
     bool events_on = c->events.config & VNPU_EVENT_CONFIG_ENABLE_MASK;
 
@@ -150,12 +150,12 @@ static void device_write(VnpuCore *c, uint64_t addr, uint32_t val)
         break;
     case VNPU_REG_EVENT_BASE_LO:
         if (!events_on) {
-            set_lo(&c->events.base, val);
+            reg_set_lo(&c->events.base, val);
         }
         break;
     case VNPU_REG_EVENT_BASE_HI:
         if (!events_on) {
-            set_hi(&c->events.base, val);
+            reg_set_hi(&c->events.base, val);
         }
         break;
     case VNPU_REG_EVENT_CONFIG:
@@ -165,14 +165,14 @@ static void device_write(VnpuCore *c, uint64_t addr, uint32_t val)
         c->events.head = val;
         break;
     default:
-        unknown_write(addr, val);
+        reg_unknown_write(c, addr, val);
         break;
     }
 }
 
 /* Engine blocks */
 
-static uint32_t engine_read(VnpuCore *c, unsigned n, uint32_t reg)
+static uint32_t reg_engine_read(VnpuCore *c, unsigned n, uint32_t reg)
 {
     VnpuEngine *e = &c->engine[n];
 
@@ -188,15 +188,16 @@ static uint32_t engine_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_ENGINE_REG_JOBS:
         return e->jobs;
     case VNPU_ENGINE_REG_BUSY_LO:
-        return lo(e->busy_ns);
+        return reg_lo(e->busy_ns);
     case VNPU_ENGINE_REG_BUSY_HI:
-        return hi(e->busy_ns);
+        return reg_hi(e->busy_ns);
     default:
         return 0;
     }
 }
 
-static void engine_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
+static void reg_engine_write(VnpuCore *c, unsigned n, uint32_t reg,
+                             uint32_t val)
 {
     if (n < c->nengines && reg == VNPU_ENGINE_REG_CONTROL) {
         if (val & VNPU_ENGINE_CONTROL_RESET_MASK) {
@@ -204,20 +205,20 @@ static void engine_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
         }
         return;
     }
-    unknown_write(VNPU_ENGINE(n) + reg, val);
+    reg_unknown_write(c, VNPU_ENGINE(n) + reg, val);
 }
 
 /* Context blocks */
 
-static uint32_t ctx_read(VnpuCore *c, unsigned n, uint32_t reg)
+static uint32_t reg_ctx_read(VnpuCore *c, unsigned n, uint32_t reg)
 {
     VnpuContext *ctx = &c->ctx[n];
 
     switch (reg) {
     case VNPU_CTX_REG_PT_LO:
-        return lo(ctx->pt);
+        return reg_lo(ctx->pt);
     case VNPU_CTX_REG_PT_HI:
-        return hi(ctx->pt);
+        return reg_hi(ctx->pt);
     case VNPU_CTX_REG_CONTROL:
         return ctx->valid ? VNPU_CTX_CONTROL_VALID_MASK : 0;
     default:
@@ -225,7 +226,7 @@ static uint32_t ctx_read(VnpuCore *c, unsigned n, uint32_t reg)
     }
 }
 
-static void ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
+static void reg_ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
 {
     VnpuContext *ctx = &c->ctx[n];
 
@@ -234,10 +235,10 @@ static void ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
     }
     switch (reg) {
     case VNPU_CTX_REG_PT_LO:
-        set_lo(&ctx->pt, val & ~(uint32_t)(VNPU_PAGE_SIZE - 1));
+        reg_set_lo(&ctx->pt, val & ~(uint32_t)(VNPU_PAGE_SIZE - 1));
         break;
     case VNPU_CTX_REG_PT_HI:
-        set_hi(&ctx->pt, val);
+        reg_set_hi(&ctx->pt, val);
         break;
     case VNPU_CTX_REG_CONTROL:
         ctx->valid = val & VNPU_CTX_CONTROL_VALID_MASK;
@@ -246,20 +247,20 @@ static void ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
         }
         break;
     default:
-        unknown_write(VNPU_CTX(n) + reg, val);
+        reg_unknown_write(c, VNPU_CTX(n) + reg, val);
         break;
     }
 }
 
 /* Queue blocks */
 
-static uint32_t queue_status(VnpuCore *c, unsigned n)
+static uint32_t reg_queue_status(VnpuCore *c, unsigned n)
 {
     return vnpu_queue_state(c, n) << VNPU_QUEUE_STATUS_STATE_SHIFT |
            c->queue[n].fault << VNPU_QUEUE_STATUS_FAULT_SHIFT;
 }
 
-static uint32_t queue_read(VnpuCore *c, unsigned n, uint32_t reg)
+static uint32_t reg_queue_read(VnpuCore *c, unsigned n, uint32_t reg)
 {
     VnpuQueue *q = &c->queue[n];
 
@@ -268,9 +269,9 @@ static uint32_t queue_read(VnpuCore *c, unsigned n, uint32_t reg)
     }
     switch (reg) {
     case VNPU_QUEUE_REG_BASE_LO:
-        return lo(q->base);
+        return reg_lo(q->base);
     case VNPU_QUEUE_REG_BASE_HI:
-        return hi(q->base);
+        return reg_hi(q->base);
     case VNPU_QUEUE_REG_CONFIG:
         return q->config;
     case VNPU_QUEUE_REG_CONTEXT:
@@ -280,7 +281,7 @@ static uint32_t queue_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_QUEUE_REG_CONTROL:
         return q->enabled ? VNPU_QUEUE_CONTROL_ENABLE_MASK : 0;
     case VNPU_QUEUE_REG_STATUS:
-        return queue_status(c, n);
+        return reg_queue_status(c, n);
     case VNPU_QUEUE_REG_HEAD:
         return q->head;
     case VNPU_QUEUE_REG_TAIL:
@@ -288,35 +289,35 @@ static uint32_t queue_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_QUEUE_REG_PROGRESS:
         return q->progress;
     case VNPU_QUEUE_REG_FENCE_LO:
-        return lo(q->fence);
+        return reg_lo(q->fence);
     case VNPU_QUEUE_REG_FENCE_HI:
-        return hi(q->fence);
+        return reg_hi(q->fence);
     case VNPU_QUEUE_REG_FAULT_ADDR_LO:
-        return lo(q->fault_addr);
+        return reg_lo(q->fault_addr);
     case VNPU_QUEUE_REG_FAULT_ADDR_HI:
-        return hi(q->fault_addr);
+        return reg_hi(q->fault_addr);
     case VNPU_QUEUE_REG_FAULT_IP_LO:
-        return lo(q->fault_ip);
+        return reg_lo(q->fault_ip);
     case VNPU_QUEUE_REG_FAULT_IP_HI:
-        return hi(q->fault_ip);
+        return reg_hi(q->fault_ip);
     case VNPU_QUEUE_REG_BUSY_LO:
-        return lo(q->busy_ns);
+        return reg_lo(q->busy_ns);
     case VNPU_QUEUE_REG_BUSY_HI:
-        return hi(q->busy_ns);
+        return reg_hi(q->busy_ns);
     default:
         return 0;
     }
 }
 
 /* false: no such register, or not one for writing */
-static bool queue_config_write(VnpuQueue *q, uint32_t reg, uint32_t val)
+static bool reg_queue_config_write(VnpuQueue *q, uint32_t reg, uint32_t val)
 {
     switch (reg) {
     case VNPU_QUEUE_REG_BASE_LO:
-        set_lo(&q->base, val);
+        reg_set_lo(&q->base, val);
         return true;
     case VNPU_QUEUE_REG_BASE_HI:
-        set_hi(&q->base, val);
+        reg_set_hi(&q->base, val);
         return true;
     case VNPU_QUEUE_REG_CONFIG:
         q->config = val & QUEUE_CONFIG_KNOWN;
@@ -332,12 +333,12 @@ static bool queue_config_write(VnpuQueue *q, uint32_t reg, uint32_t val)
     }
 }
 
-static void queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
+static void reg_queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
 {
     VnpuQueue *q = &c->queue[n];
 
     if (n >= c->nqueues) {
-        unknown_write(VNPU_QUEUE(n) + reg, val);
+        reg_unknown_write(c, VNPU_QUEUE(n) + reg, val);
         return;
     }
     if (reg == VNPU_QUEUE_REG_CONTROL) {
@@ -349,15 +350,15 @@ static void queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
         return;
     }
     /* a packet that still runs after disabling knows its own */
-    if (q->enabled || !queue_config_write(q, reg, val)) {
-        unknown_write(VNPU_QUEUE(n) + reg, val);
+    if (q->enabled || !reg_queue_config_write(q, reg, val)) {
+        reg_unknown_write(c, VNPU_QUEUE(n) + reg, val);
     }
 }
 
 /* The address map */
 
-static bool in_blocks(uint64_t addr, uint64_t base, uint64_t stride,
-                      unsigned count, unsigned *n, uint32_t *reg)
+static bool reg_in_blocks(uint64_t addr, uint64_t base, uint64_t stride,
+                          unsigned count, unsigned *n, uint32_t *reg)
 {
     if (addr < base || addr >= base + stride * count) {
         return false;
@@ -372,26 +373,26 @@ static uint32_t reg_read(VnpuCore *c, uint64_t addr)
     uint32_t reg;
     unsigned n;
 
-    if (in_blocks(addr, VNPU_ENGINE_BASE, VNPU_ENGINE_STRIDE,
-                  VNPU_MAX_ENGINES, &n, &reg)) {
-        return engine_read(c, n, reg);
+    if (reg_in_blocks(addr, VNPU_ENGINE_BASE, VNPU_ENGINE_STRIDE,
+                      VNPU_MAX_ENGINES, &n, &reg)) {
+        return reg_engine_read(c, n, reg);
     }
-    if (in_blocks(addr, VNPU_CTX_BASE, VNPU_CTX_STRIDE, VNPU_MAX_CONTEXTS,
-                  &n, &reg)) {
-        return ctx_read(c, n, reg);
+    if (reg_in_blocks(addr, VNPU_CTX_BASE, VNPU_CTX_STRIDE, VNPU_MAX_CONTEXTS,
+                      &n, &reg)) {
+        return reg_ctx_read(c, n, reg);
     }
-    if (in_blocks(addr, VNPU_QUEUE_BASE, VNPU_QUEUE_STRIDE, VNPU_MAX_QUEUES,
-                  &n, &reg)) {
-        return queue_read(c, n, reg);
+    if (reg_in_blocks(addr, VNPU_QUEUE_BASE, VNPU_QUEUE_STRIDE, VNPU_MAX_QUEUES,
+                      &n, &reg)) {
+        return reg_queue_read(c, n, reg);
     }
-    return device_read(c, addr);
+    return reg_device_read(c, addr);
 }
 
 uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr)
 {
     uint32_t val = reg_read(c, addr);
 
-    trace_vnpu_reg_read(addr, val);
+    trace_vnpu_reg_read(c->id, addr, val);
     return val;
 }
 
@@ -400,24 +401,24 @@ void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val)
     uint32_t reg;
     unsigned n;
 
-    trace_vnpu_reg_write(addr, val);
-    if (in_blocks(addr, VNPU_DOORBELL_BASE, VNPU_DOORBELL_STRIDE,
-                  VNPU_MAX_QUEUES, &n, &reg)) {
+    trace_vnpu_reg_write(c->id, addr, val);
+    if (reg_in_blocks(addr, VNPU_DOORBELL_BASE, VNPU_DOORBELL_STRIDE,
+                      VNPU_MAX_QUEUES, &n, &reg)) {
         if (n < c->nqueues && !reg) {
             vnpu_queue_doorbell(c, n, val);
         } else {
-            unknown_write(addr, val);
+            reg_unknown_write(c, addr, val);
         }
-    } else if (in_blocks(addr, VNPU_ENGINE_BASE, VNPU_ENGINE_STRIDE,
-                         VNPU_MAX_ENGINES, &n, &reg)) {
-        engine_write(c, n, reg, val);
-    } else if (in_blocks(addr, VNPU_CTX_BASE, VNPU_CTX_STRIDE,
-                         VNPU_MAX_CONTEXTS, &n, &reg)) {
-        ctx_write(c, n, reg, val);
-    } else if (in_blocks(addr, VNPU_QUEUE_BASE, VNPU_QUEUE_STRIDE,
-                         VNPU_MAX_QUEUES, &n, &reg)) {
-        queue_write(c, n, reg, val);
+    } else if (reg_in_blocks(addr, VNPU_ENGINE_BASE, VNPU_ENGINE_STRIDE,
+                             VNPU_MAX_ENGINES, &n, &reg)) {
+        reg_engine_write(c, n, reg, val);
+    } else if (reg_in_blocks(addr, VNPU_CTX_BASE, VNPU_CTX_STRIDE,
+                             VNPU_MAX_CONTEXTS, &n, &reg)) {
+        reg_ctx_write(c, n, reg, val);
+    } else if (reg_in_blocks(addr, VNPU_QUEUE_BASE, VNPU_QUEUE_STRIDE,
+                             VNPU_MAX_QUEUES, &n, &reg)) {
+        reg_queue_write(c, n, reg, val);
     } else {
-        device_write(c, addr, val);
+        reg_device_write(c, addr, val);
     }
 }

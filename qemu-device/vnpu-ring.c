@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual NPU: queues, from the doorbell to the fence.
- *
- * Ring entries are executed here, one a queue and pass; the packets of a
- * command buffer go to the queue's engine one at a time, so that priorities
- * count packet by packet.
+ * Virtual NPU: the entries of the rings, which are executed one a queue and
+ * pass.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/bswap.h"
-#include "qemu/timer.h"
-#include "vnpu_int.h"
+#include "vnpu-internal.h"
 #include "trace.h"
-
-/* Longest time that vnpu_run() keeps the BQL, ns, and then lets others in */
-#define SLICE_NS (1000 * 1000)
 
 typedef union RingEntry {
     uint32_t dw[VNPU_RING_ENTRY_BYTES / 4];
@@ -27,178 +20,20 @@ typedef union RingEntry {
 
 QEMU_BUILD_BUG_ON(sizeof(RingEntry) != VNPU_RING_ENTRY_BYTES);
 
-static bool bad(VnpuFault *f, uint32_t code)
-{
-    return vnpu_fail(f, code, VNPU_ACCESS_NONE, 0);
-}
-
-static uint32_t ring_entries(const VnpuQueue *q)
-{
-    return 1u << VNPU_GET(q->config, VNPU_QUEUE_CONFIG_LOG2);
-}
-
-static uint32_t queue_engine(const VnpuQueue *q)
-{
-    return VNPU_GET(q->config, VNPU_QUEUE_CONFIG_ENGINE);
-}
-
-static bool queue_live(const VnpuQueue *q)
-{
-    return q->enabled && !q->fault;
-}
-
-/* Queue control */
-
-uint32_t vnpu_queue_state(const VnpuCore *c, unsigned n)
-{
-    const VnpuQueue *q = &c->queue[n];
-
-    if (q->fault) {
-        return VNPU_QUEUE_STATE_FAULTED;
-    }
-    if (!q->enabled) {
-        /* the last packet may still run */
-        return q->running ? VNPU_QUEUE_STATE_RUNNING
-                          : VNPU_QUEUE_STATE_DISABLED;
-    }
-    if (q->waiting) {
-        return VNPU_QUEUE_STATE_WAITING;
-    }
-    return q->head == q->tail ? VNPU_QUEUE_STATE_IDLE
-                              : VNPU_QUEUE_STATE_RUNNING;
-}
-
-uint32_t vnpu_queue_check(const VnpuCore *c, const VnpuQueue *q)
-{
-    uint32_t log2 = VNPU_GET(q->config, VNPU_QUEUE_CONFIG_LOG2);
-    uint64_t bytes, end;
-
-    if (log2 < VNPU_RING_LOG2_MIN || log2 > VNPU_RING_LOG2_MAX ||
-        queue_engine(q) >= c->nengines || q->vector >= c->nvectors ||
-        q->base % VNPU_PAGE_SIZE || q->tail - q->head > ring_entries(q)) {
-        return VNPU_FAULT_RING;
-    }
-    bytes = (uint64_t)ring_entries(q) * VNPU_RING_ENTRY_BYTES;
-    end = q->config & VNPU_QUEUE_CONFIG_VRAM_MASK ? c->vram_size : UINT64_MAX;
-    if (bytes > end || q->base > end - bytes) {
-        return VNPU_FAULT_RING;
-    }
-    if (q->context >= VNPU_MAX_CONTEXTS || !c->ctx[q->context].valid) {
-        return VNPU_FAULT_CONTEXT;
-    }
-    return VNPU_FAULT_NONE;
-}
-
-void vnpu_cmd_drop(VnpuQueue *q)
-{
-    g_free(q->cmd);
-    q->cmd = NULL;
-    q->cmd_addr = 0;
-    q->cmd_size = 0;
-    q->cmd_pos = 0;
-    q->part_pos = 0;
-}
-
-void vnpu_queue_fault(VnpuCore *c, unsigned n, const VnpuFault *f, uint64_t ip,
-                      uint64_t arg)
-{
-    VnpuQueue *q = &c->queue[n];
-
-    if (q->fault) {
-        return;
-    }
-    trace_vnpu_fault(n, f->code, f->access, f->addr, ip, arg);
-    q->fault = f->code;
-    q->fault_addr = f->addr;
-    q->fault_ip = ip;
-    q->waiting = false;
-    q->invalidating = false;
-    vnpu_event_fault(c, n, f, ip, arg);
-}
-
-void vnpu_queue_enable(VnpuCore *c, unsigned n, bool on)
-{
-    VnpuQueue *q = &c->queue[n];
-    VnpuFault f;
-
-    if (q->fault || q->enabled == on) {
-        return;
-    }
-    q->enabled = on;
-    if (!on) {
-        q->waiting = false;
-        q->invalidating = false;
-        return;
-    }
-    f.code = vnpu_queue_check(c, q);
-    if (f.code != VNPU_FAULT_NONE) {
-        bad(&f, f.code);
-        vnpu_queue_fault(c, n, &f, q->head, 0);
-        return;
-    }
-    c->ops->kick(c->opaque);
-}
-
-void vnpu_queue_reset(VnpuCore *c, unsigned n)
-{
-    VnpuQueue *q = &c->queue[n];
-
-    for (unsigned i = 0; q->running && i < c->nengines; i++) {
-        VnpuEngine *e = &c->engine[i];
-
-        if (e->busy && e->job.queue == n) {
-            vnpu_engine_stop(e);
-            vnpu_engine_release(e);
-        }
-    }
-    vnpu_cmd_drop(q);
-    *q = (VnpuQueue) {
-        .base = q->base,
-        .config = q->config,
-        .context = q->context,
-        .vector = q->vector,
-    };
-    /* others may have waited for the packet */
-    c->ops->kick(c->opaque);
-}
-
-void vnpu_queue_doorbell(VnpuCore *c, unsigned n, uint32_t tail)
-{
-    VnpuQueue *q = &c->queue[n];
-    uint32_t have = q->tail - q->head;
-    uint32_t want = tail - q->head;
-    VnpuFault f;
-
-    if (!queue_live(q)) {
-        trace_vnpu_doorbell_ignored(n, tail);
-        return;
-    }
-    trace_vnpu_doorbell(n, tail, q->head);
-    q->tail = tail;
-    if (want > ring_entries(q) || want < have) {
-        bad(&f, VNPU_FAULT_RING);
-        vnpu_queue_fault(c, n, &f, q->head, 0);
-        return;
-    }
-    c->ops->kick(c->opaque);
-}
-
-/* Ring entries */
-
-static bool entry_nop(VnpuCore *c, unsigned n, const RingEntry *e,
-                      VnpuFault *f)
+static bool ring_nop(VnpuCore *c, unsigned n, const RingEntry *e,
+                     VnpuFault *f)
 {
     for (int i = 0; i < ARRAY_SIZE(e->nop.reserved); i++) {
         if (e->nop.reserved[i]) {
-            return bad(f, VNPU_FAULT_RESERVED);
+            return vnpu_refuse(f, VNPU_FAULT_RESERVED);
         }
     }
     return true;
 }
 
 /* Copied in whole, so that what was checked is what runs. */
-static bool entry_indirect(VnpuCore *c, unsigned n, const RingEntry *e,
-                           VnpuFault *f)
+static bool ring_indirect(VnpuCore *c, unsigned n, const RingEntry *e,
+                          VnpuFault *f)
 {
     const struct vnpu_pkt_ring_indirect *p = &e->indirect;
     VnpuQueue *q = &c->queue[n];
@@ -208,11 +43,11 @@ static bool entry_indirect(VnpuCore *c, unsigned n, const RingEntry *e,
 
     for (int i = 0; i < ARRAY_SIZE(p->reserved); i++) {
         if (p->reserved[i]) {
-            return bad(f, VNPU_FAULT_RESERVED);
+            return vnpu_refuse(f, VNPU_FAULT_RESERVED);
         }
     }
     if (!size || size % 8 || size > VNPU_CMD_MAX_BYTES) {
-        return bad(f, VNPU_FAULT_LENGTH);
+        return vnpu_refuse(f, VNPU_FAULT_LENGTH);
     }
     if (addr % 8) {
         return vnpu_fail(f, VNPU_FAULT_ALIGNMENT, VNPU_ACCESS_NONE, addr);
@@ -231,8 +66,8 @@ static bool entry_indirect(VnpuCore *c, unsigned n, const RingEntry *e,
 }
 
 /* Two writes, value last: whoever polls it may rely on the rest. */
-static bool fence_write(VnpuCore *c, uint64_t addr, bool vram, uint64_t value,
-                        uint64_t busy)
+static bool ring_fence_write(VnpuCore *c, uint64_t addr, bool vram,
+                             uint64_t value, uint64_t busy)
 {
     VnpuSpan span = { .addr = addr + 8, .len = 8, .vram = vram };
     uint64_t le = cpu_to_le64(busy);
@@ -247,8 +82,8 @@ static bool fence_write(VnpuCore *c, uint64_t addr, bool vram, uint64_t value,
     return vnpu_mem_write(c, &span, &le);
 }
 
-static bool entry_fence(VnpuCore *c, unsigned n, const RingEntry *e,
-                        VnpuFault *f)
+static bool ring_fence(VnpuCore *c, unsigned n, const RingEntry *e,
+                       VnpuFault *f)
 {
     const struct vnpu_pkt_ring_fence *p = &e->fence;
     uint32_t flags = VNPU_GET(le32_to_cpu(p->hdr), VNPU_PKT_HDR_FLAGS);
@@ -258,7 +93,7 @@ static bool entry_fence(VnpuCore *c, unsigned n, const RingEntry *e,
     uint64_t value = le64_to_cpu(p->value);
 
     if (p->reserved0 || p->reserved1) {
-        return bad(f, VNPU_FAULT_RESERVED);
+        return vnpu_refuse(f, VNPU_FAULT_RESERVED);
     }
     if (addr % sizeof(struct vnpu_rec_fence)) {
         return vnpu_fail(f, VNPU_FAULT_ALIGNMENT, VNPU_ACCESS_NONE, addr);
@@ -267,10 +102,10 @@ static bool entry_fence(VnpuCore *c, unsigned n, const RingEntry *e,
                  c->vram_size - addr < sizeof(struct vnpu_rec_fence))) {
         return vnpu_fail(f, VNPU_FAULT_VRAM_RANGE, VNPU_ACCESS_WRITE, addr);
     }
-    if (!fence_write(c, addr, vram, value, q->busy_ns)) {
+    if (!ring_fence_write(c, addr, vram, value, q->busy_ns)) {
         return vnpu_fail(f, VNPU_FAULT_DMA, VNPU_ACCESS_WRITE, addr);
     }
-    trace_vnpu_fence(n, value, addr, flags);
+    trace_vnpu_fence(c->id, n, value, addr, flags);
     q->fence = value;
     if (flags & VNPU_RING_FENCE_FLAG_IRQ) {
         c->ops->notify(c->opaque, q->vector);
@@ -279,7 +114,7 @@ static bool entry_fence(VnpuCore *c, unsigned n, const RingEntry *e,
 }
 
 /* Is there a packet on an engine that may use what was dropped? */
-static bool inval_pending(VnpuCore *c, const VnpuQueue *q)
+static bool ring_inval_pending(VnpuCore *c, const VnpuQueue *q)
 {
     for (unsigned i = 0; i < c->nengines; i++) {
         VnpuEngine *e = &c->engine[i];
@@ -294,8 +129,8 @@ static bool inval_pending(VnpuCore *c, const VnpuQueue *q)
     return false;
 }
 
-static bool inval_check(const struct vnpu_pkt_ring_invalidate *p,
-                        uint32_t flags, VnpuFault *f)
+static bool ring_inval_check(const struct vnpu_pkt_ring_invalidate *p,
+                             uint32_t flags, VnpuFault *f)
 {
     uint64_t addr = le64_to_cpu(p->addr), size = le64_to_cpu(p->size);
     uint64_t limit = 1ull << VNPU_VA_BITS;
@@ -303,10 +138,10 @@ static bool inval_check(const struct vnpu_pkt_ring_invalidate *p,
 
     if (p->reserved || (flags && (addr || size)) || (all && p->context) ||
         (all && flags != VNPU_RING_INVALIDATE_FLAG_ALL)) {
-        return bad(f, VNPU_FAULT_RESERVED);
+        return vnpu_refuse(f, VNPU_FAULT_RESERVED);
     }
     if (le32_to_cpu(p->context) >= VNPU_MAX_CONTEXTS) {
-        return bad(f, VNPU_FAULT_CONTEXT);
+        return vnpu_refuse(f, VNPU_FAULT_CONTEXT);
     }
     if (addr % VNPU_PAGE_SIZE || size % VNPU_PAGE_SIZE) {
         return vnpu_fail(f, VNPU_FAULT_ALIGNMENT, VNPU_ACCESS_NONE, addr);
@@ -317,15 +152,15 @@ static bool inval_check(const struct vnpu_pkt_ring_invalidate *p,
     return true;
 }
 
-static bool entry_invalidate(VnpuCore *c, unsigned n, const RingEntry *e,
-                             VnpuFault *f)
+static bool ring_invalidate(VnpuCore *c, unsigned n, const RingEntry *e,
+                            VnpuFault *f)
 {
     const struct vnpu_pkt_ring_invalidate *p = &e->invalidate;
     uint32_t flags = VNPU_GET(le32_to_cpu(p->hdr), VNPU_PKT_HDR_FLAGS);
     uint32_t ctx = le32_to_cpu(p->context);
     VnpuQueue *q = &c->queue[n];
 
-    if (!inval_check(p, flags, f)) {
+    if (!ring_inval_check(p, flags, f)) {
         return false;
     }
     if (flags & VNPU_RING_INVALIDATE_FLAG_ALL) {
@@ -337,7 +172,8 @@ static bool entry_invalidate(VnpuCore *c, unsigned n, const RingEntry *e,
         vnpu_tlb_flush_range(c, ctx, le64_to_cpu(p->addr),
                              le64_to_cpu(p->size));
     }
-    trace_vnpu_invalidate(n, ctx, le64_to_cpu(p->addr), le64_to_cpu(p->size));
+    trace_vnpu_invalidate(c->id, n, ctx, le64_to_cpu(p->addr),
+                          le64_to_cpu(p->size));
     q->inval_ctx = ctx;
     q->inval_serial = c->serial;
     q->invalidating = true;
@@ -348,62 +184,61 @@ static const struct {
     const char *name;
     uint32_t flags;
     bool (*run)(VnpuCore *c, unsigned n, const RingEntry *e, VnpuFault *f);
-} entry_ops[] = {
-    [VNPU_OP_RING_NOP] = { "NOP", 0, entry_nop },
-    [VNPU_OP_RING_INDIRECT] = { "INDIRECT", 0, entry_indirect },
+} ring_ops[] = {
+    [VNPU_OP_RING_NOP] = { "NOP", 0, ring_nop },
+    [VNPU_OP_RING_INDIRECT] = { "INDIRECT", 0, ring_indirect },
     [VNPU_OP_RING_FENCE] = {
         "FENCE", VNPU_RING_FENCE_FLAG_IRQ | VNPU_RING_FENCE_FLAG_VRAM,
-        entry_fence,
+        ring_fence,
     },
     [VNPU_OP_RING_INVALIDATE] = {
         "INVALIDATE",
         VNPU_RING_INVALIDATE_FLAG_ALL | VNPU_RING_INVALIDATE_FLAG_CONTEXT,
-        entry_invalidate,
+        ring_invalidate,
     },
 };
 
-static bool entry_run(VnpuCore *c, unsigned n, const RingEntry *e,
-                      VnpuFault *f)
+static bool ring_run(VnpuCore *c, unsigned n, const RingEntry *e,
+                     VnpuFault *f)
 {
     uint32_t hdr = le32_to_cpu(e->dw[0]);
     uint32_t opcode = VNPU_GET(hdr, VNPU_PKT_HDR_OPCODE);
 
-    if (opcode >= ARRAY_SIZE(entry_ops) || !entry_ops[opcode].run) {
-        return bad(f, VNPU_FAULT_OPCODE);
+    if (opcode >= ARRAY_SIZE(ring_ops) || !ring_ops[opcode].run) {
+        return vnpu_refuse(f, VNPU_FAULT_OPCODE);
     }
     if (VNPU_GET(hdr, VNPU_PKT_HDR_DWORDS) * 4 != VNPU_RING_ENTRY_BYTES) {
-        return bad(f, VNPU_FAULT_LENGTH);
+        return vnpu_refuse(f, VNPU_FAULT_LENGTH);
     }
-    if (VNPU_GET(hdr, VNPU_PKT_HDR_FLAGS) & ~entry_ops[opcode].flags) {
-        return bad(f, VNPU_FAULT_RESERVED);
+    if (VNPU_GET(hdr, VNPU_PKT_HDR_FLAGS) & ~ring_ops[opcode].flags) {
+        return vnpu_refuse(f, VNPU_FAULT_RESERVED);
     }
-    trace_vnpu_entry(n, c->queue[n].head, entry_ops[opcode].name);
-    return entry_ops[opcode].run(c, n, e, f);
+    trace_vnpu_entry(c->id, n, c->queue[n].head, ring_ops[opcode].name);
+    return ring_ops[opcode].run(c, n, e, f);
 }
 
-static void entry_done(VnpuQueue *q)
+void vnpu_ring_entry_done(VnpuQueue *q)
 {
     q->head++;
     q->progress++;
 }
 
-/* Go on with the entry at the head; false: nothing to do now */
-static bool ring_step(VnpuCore *c, unsigned n)
+bool vnpu_ring_step(VnpuCore *c, unsigned n)
 {
     VnpuQueue *q = &c->queue[n];
     VnpuSpan span;
     VnpuFault f;
     RingEntry e;
 
-    if (!queue_live(q) || q->cmd_size) {
+    if (!vnpu_queue_live(q) || q->cmd_size) {
         return false;
     }
     if (q->invalidating) {
-        if (inval_pending(c, q)) {
+        if (ring_inval_pending(c, q)) {
             return false;
         }
         q->invalidating = false;
-        entry_done(q);
+        vnpu_ring_entry_done(q);
         return true;
     }
     if (q->head == q->tail) {
@@ -411,7 +246,8 @@ static bool ring_step(VnpuCore *c, unsigned n)
     }
 
     span = (VnpuSpan) {
-        .addr = q->base + (uint64_t)(q->head % ring_entries(q)) * sizeof(e),
+        .addr = q->base +
+                (uint64_t)(q->head % vnpu_queue_entries(q)) * sizeof(e),
         .len = sizeof(e),
         .vram = q->config & VNPU_QUEUE_CONFIG_VRAM_MASK,
     };
@@ -420,226 +256,12 @@ static bool ring_step(VnpuCore *c, unsigned n)
         vnpu_queue_fault(c, n, &f, q->head, 0);
         return true;
     }
-    if (!entry_run(c, n, &e, &f)) {
+    if (!ring_run(c, n, &e, &f)) {
         vnpu_queue_fault(c, n, &f, q->head, ldq_le_p(e.dw));
         return true;
     }
     if (!q->cmd_size && !q->invalidating) {
-        entry_done(q);
+        vnpu_ring_entry_done(q);
     }
     return true;
-}
-
-/* Packets */
-
-static void packet_done(VnpuCore *c, VnpuQueue *q, VnpuEngine *e,
-                        const VnpuJob *job)
-{
-    trace_vnpu_packet_done(job->queue, e->index, job->ip);
-    e->jobs++;
-    q->progress++;
-    q->waiting = false;
-    q->part_pos = 0;
-    q->cmd_pos += vnpu_packet_dwords(job) * 4;
-    if (q->cmd_pos >= q->cmd_size) {
-        vnpu_cmd_drop(q);
-        entry_done(q);
-    }
-}
-
-static void packet_fault(VnpuCore *c, const VnpuJob *job, const VnpuFault *f)
-{
-    vnpu_queue_fault(c, job->queue, f, job->ip, vnpu_packet_arg(job));
-}
-
-/* Map and start the next part of the engine's packet */
-static void part_start(VnpuCore *c, VnpuEngine *e)
-{
-    VnpuJob *job = &e->job;
-    VnpuFault f;
-
-    job->serial = c->serial++;
-    e->busy = true;
-    c->queue[job->queue].running = true;
-    if (!vnpu_packet_prepare(c, job, &f)) {
-        vnpu_engine_release(e);
-        packet_fault(c, job, &f);
-        return;
-    }
-    vnpu_engine_submit(e);
-}
-
-void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e)
-{
-    VnpuJob *job = &e->job;
-    VnpuQueue *q = &c->queue[job->queue];
-    VnpuFault f;
-    bool ok = vnpu_job_unmap(c, job, job->completed, &f);
-
-    e->busy_ns += job->ns;
-    q->busy_ns += job->ns;
-    if (ok && !job->completed) {
-        ok = bad(&f, VNPU_FAULT_RESET);
-    }
-    if (!ok) {
-        vnpu_engine_release(e);
-        packet_fault(c, job, &f);
-        return;
-    }
-    job->pos += job->part;
-    q->part_pos = job->pos;
-    if (job->pos < job->total && !c->paused && !q->fault) {
-        part_start(c, e);
-        return;
-    }
-    vnpu_engine_release(e);
-    if (job->pos >= job->total) {
-        packet_done(c, q, e, job);
-    }
-}
-
-/* Run the packet of a queue that has one ready, on its idle engine */
-static void packet_start(VnpuCore *c, unsigned n, VnpuEngine *e)
-{
-    VnpuQueue *q = &c->queue[n];
-    VnpuJob *job = &e->job;
-    VnpuStep step = VNPU_STEP_FAULT;
-    VnpuFault f;
-
-    e->last = n;
-    if (vnpu_packet_fetch(c, n, job, &f)) {
-        step = vnpu_packet_begin(c, job, &f);
-    }
-    trace_vnpu_packet(n, e->index, vnpu_packet_name(job), job->ip);
-    switch (step) {
-    case VNPU_STEP_FAULT:
-        packet_fault(c, job, &f);
-        break;
-    case VNPU_STEP_DONE:
-        packet_done(c, q, e, job);
-        break;
-    case VNPU_STEP_BLOCKED:
-        q->waiting = true;
-        break;
-    case VNPU_STEP_ENGINE:
-        job->pos = q->part_pos < job->total ? q->part_pos : 0;
-        part_start(c, e);
-        break;
-    }
-}
-
-/* Look again at a WAIT; needs no engine, so that none is kept from work */
-static bool wait_step(VnpuCore *c, unsigned n)
-{
-    VnpuQueue *q = &c->queue[n];
-    VnpuStep step = VNPU_STEP_FAULT;
-    VnpuJob job;
-    VnpuFault f;
-
-    if (!queue_live(q) || !q->waiting) {
-        return false;
-    }
-    if (vnpu_packet_fetch(c, n, &job, &f)) {
-        step = vnpu_packet_begin(c, &job, &f);
-    }
-    switch (step) {
-    case VNPU_STEP_FAULT:
-        packet_fault(c, &job, &f);
-        return true;
-    case VNPU_STEP_DONE:
-        packet_done(c, q, &c->engine[queue_engine(q)], &job);
-        return true;
-    case VNPU_STEP_BLOCKED:
-        return false;
-    default:
-        q->waiting = false;
-        return true;
-    }
-}
-
-/* The queue whose packet an engine takes next, or -1 */
-static int pick_queue(VnpuCore *c, const VnpuEngine *e)
-{
-    uint32_t priority, best = 0;
-    int found = -1;
-
-    for (unsigned i = 1; i <= c->nqueues; i++) {
-        unsigned n = (e->last + i) % c->nqueues;
-        VnpuQueue *q = &c->queue[n];
-
-        if (!queue_live(q) || !q->cmd_size || q->running || q->waiting ||
-            queue_engine(q) != e->index) {
-            continue;
-        }
-        priority = VNPU_GET(q->config, VNPU_QUEUE_CONFIG_PRIORITY);
-        if (found < 0 || priority > best) {
-            found = n;
-            best = priority;
-        }
-    }
-    return found;
-}
-
-static bool engine_step(VnpuCore *c, VnpuEngine *e)
-{
-    int n;
-
-    if (e->busy) {
-        if (!vnpu_engine_done(e)) {
-            return false;
-        }
-        vnpu_engine_collect(c, e);
-        return true;
-    }
-    n = pick_queue(c, e);
-    if (n < 0) {
-        return false;
-    }
-    packet_start(c, n, e);
-    return true;
-}
-
-/* Everything that can go on now, once; false if nothing could */
-static bool pass(VnpuCore *c)
-{
-    bool more = false;
-
-    if (c->recheck) {
-        c->recheck = false;
-        for (unsigned n = 0; n < c->nqueues; n++) {
-            more |= wait_step(c, n);
-        }
-    }
-    for (unsigned n = 0; n < c->nqueues; n++) {
-        more |= ring_step(c, n);
-    }
-    for (unsigned i = 0; i < c->nengines; i++) {
-        more |= engine_step(c, &c->engine[i]);
-    }
-    return more || c->recheck;
-}
-
-void vnpu_run(VnpuCore *c)
-{
-    int64_t end = get_clock() + SLICE_NS;
-    bool more = !c->paused;
-
-    while (more && get_clock() < end) {
-        more = pass(c);
-    }
-    if (more) {
-        c->ops->kick(c->opaque);
-    }
-    for (unsigned n = 0; n < c->nqueues; n++) {
-        if (c->queue[n].waiting) {
-            c->ops->poll_later(c->opaque);
-            break;
-        }
-    }
-}
-
-void vnpu_poll(VnpuCore *c)
-{
-    c->recheck = true;
-    c->ops->kick(c->opaque);
 }

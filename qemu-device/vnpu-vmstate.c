@@ -14,8 +14,9 @@
 #include "hw/pci/pcie_aer.h"
 #include "migration/vmstate.h"
 #include "vnpu.h"
+#include "vnpu-internal.h"
 
-static bool cmd_size_good(void *opaque, int version_id)
+static bool load_cmd_size_good(void *opaque, int version_id)
 {
     VnpuQueue *q = opaque;
 
@@ -43,7 +44,7 @@ static const VMStateDescription vmstate_queue = {
         VMSTATE_BOOL(waiting, VnpuQueue),
         VMSTATE_UINT64(cmd_addr, VnpuQueue),
         VMSTATE_UINT32(cmd_size, VnpuQueue),
-        VMSTATE_VALIDATE("command buffer size", cmd_size_good),
+        VMSTATE_VALIDATE("command buffer size", load_cmd_size_good),
         VMSTATE_UINT32(cmd_pos, VnpuQueue),
         VMSTATE_VBUFFER_ALLOC_UINT32(cmd, VnpuQueue, 1, NULL, cmd_size),
         VMSTATE_UINT64(part_pos, VnpuQueue),
@@ -110,18 +111,11 @@ static const VMStateDescription vmstate_core = {
     },
 };
 
-/* With the VM stopped this has been done already */
 static int vnpu_pre_save(void *opaque)
 {
     VnpuState *s = opaque;
-    bool paused = s->core.paused;
 
-    s->core.paused = true;
-    vnpu_quiesce(&s->core, VNPU_QUIESCE_FINISH);
-    s->core.paused = paused;
-    if (!paused) {
-        vnpu_poll(&s->core);
-    }
+    vnpu_core_settle(s->core);
     return 0;
 }
 
@@ -130,12 +124,12 @@ static int vnpu_pre_load(void *opaque)
 {
     VnpuState *s = opaque;
 
-    vnpu_core_reset(&s->core);
+    vnpu_core_reset(s->core);
     memset(s->irq, 0, sizeof(s->irq));
     return 0;
 }
 
-static bool queue_good(const VnpuCore *c, unsigned n)
+static bool load_queue_good(const VnpuCore *c, unsigned n)
 {
     const VnpuQueue *q = &c->queue[n];
 
@@ -157,7 +151,7 @@ static bool queue_good(const VnpuCore *c, unsigned n)
     return true;
 }
 
-static bool events_good(const VnpuEvents *ev)
+static bool load_events_good(const VnpuEvents *ev)
 {
     uint32_t log2 = VNPU_GET(ev->config, VNPU_EVENT_CONFIG_LOG2);
 
@@ -169,9 +163,9 @@ static bool events_good(const VnpuEvents *ev)
 static int vnpu_post_load(void *opaque, int version_id)
 {
     VnpuState *s = opaque;
-    VnpuCore *c = &s->core;
+    VnpuCore *c = s->core;
 
-    if (!events_good(&c->events) || !c->ctx[VNPU_PHYS_CONTEXT].valid) {
+    if (!load_events_good(&c->events) || !c->ctx[VNPU_PHYS_CONTEXT].valid) {
         return -EINVAL;
     }
     for (unsigned i = 0; i < VNPU_MAX_CONTEXTS; i++) {
@@ -185,7 +179,7 @@ static int vnpu_post_load(void *opaque, int version_id)
         }
     }
     for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
-        if (!queue_good(c, n)) {
+        if (!load_queue_good(c, n)) {
             return -EINVAL;
         }
     }
@@ -205,7 +199,7 @@ const VMStateDescription vmstate_vnpu = {
         VMSTATE_MSIX(parent_obj, VnpuState),
         VMSTATE_STRUCT(parent_obj.exp.aer_log, VnpuState, 0,
                        vmstate_pcie_aer_log, PCIEAERLog),
-        VMSTATE_STRUCT(core, VnpuState, 1, vmstate_core, VnpuCore),
+        VMSTATE_STRUCT_POINTER(core, VnpuState, vmstate_core, VnpuCore),
         VMSTATE_UINT32_ARRAY(irq, VnpuState,
                              DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)),
         VMSTATE_END_OF_LIST()

@@ -9,7 +9,7 @@
 #include "hw/pci/pci_device.h"
 #include "system/hostmem.h"
 #include "qom/object.h"
-#include "vnpu_int.h"
+#include "vnpu-core.h"
 
 #define TYPE_VNPU "vnpu"
 OBJECT_DECLARE_SIMPLE_TYPE(VnpuState, VNPU)
@@ -19,7 +19,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(VnpuState, VNPU)
 struct VnpuState {
     PCIDevice parent_obj;
 
-    VnpuCore core;
+    VnpuCore *core;             /* outlives unrealize */
     MemoryRegion regs;
     MemoryRegion *vram;         /* own_vram, or the host memory backend's */
     MemoryRegion own_vram;
@@ -35,13 +35,14 @@ struct VnpuState {
     uint64_t vram_prop;
     uint64_t aperture_prop;
     HostMemoryBackend *memdev;
-    uint32_t queues;
-    uint32_t copy_engines;
-    uint32_t tensor_engines;
-    bool sync;
+    VnpuConfig config;
 };
 
 extern const VMStateDescription vmstate_vnpu;
+
+/* vnpu-vram.c: allocate VRAM or take the backend's; fills in the config */
+bool vnpu_vram_init(VnpuState *s, Error **errp);
+void vnpu_vram_exit(VnpuState *s);
 
 /* Follow the power state and the run state */
 void vnpu_update_pause(VnpuState *s);

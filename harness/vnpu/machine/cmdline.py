@@ -144,7 +144,7 @@ def monitor(fd: int) -> list[str]:
 
 
 def rewind() -> list[str]:
-    """What takes the machine back to a saved state; see qemu-device/vm-rewind.c."""
+    """What takes the machine back to a saved state; see qemu-device/rewind/vm-rewind.c."""
     return ["-device", f"vm-rewind,id={REWIND}"]
 
 

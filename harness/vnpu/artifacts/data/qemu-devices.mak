@@ -14,3 +14,5 @@ CONFIG_VTD=y
 CONFIG_VIRTIO_IOMMU=y
 # the virtual NPU
 CONFIG_VNPU=y
+# going back to a snapshot in place
+CONFIG_VM_REWIND=y

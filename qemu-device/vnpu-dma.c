@@ -8,7 +8,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "vnpu_int.h"
+#include "vnpu-internal.h"
 
 /* Most bytes of a packet's part that may go through bounce buffers */
 #define BOUNCE_MAX (1 * 1024 * 1024)
@@ -41,7 +41,7 @@ VnpuSg vnpu_job_sg(const VnpuJob *job, unsigned operand)
     };
 }
 
-static void add_iov(GArray *list, void *base, uint64_t len)
+static void dma_add_iov(GArray *list, void *base, uint64_t len)
 {
     VnpuIov iov = { .base = base, .len = len };
 
@@ -56,7 +56,7 @@ static void add_iov(GArray *list, void *base, uint64_t len)
     g_array_append_val(list, iov);
 }
 
-static void add_map(VnpuJob *job, const VnpuMap *map)
+static void dma_add_map(VnpuJob *job, const VnpuMap *map)
 {
     if (map->kind == VNPU_MAP_VRAM && job->maps->len) {
         VnpuMap *last = &g_array_index(job->maps, VnpuMap, job->maps->len - 1);
@@ -74,7 +74,7 @@ static void add_map(VnpuJob *job, const VnpuMap *map)
  * Memory that cannot be mapped. What is to be written is read too, because
  * the packet may leave parts of it as they are.
  */
-static bool bounce(VnpuCore *c, VnpuJob *job, VnpuMap *map)
+static bool dma_bounce(VnpuCore *c, VnpuJob *job, VnpuMap *map)
 {
     map->len = MIN(map->len, BOUNCE_CHUNK);
     if (job->bounced + map->len > BOUNCE_MAX) {
@@ -90,8 +90,8 @@ static bool bounce(VnpuCore *c, VnpuJob *job, VnpuMap *map)
     return true;
 }
 
-static bool map_span(VnpuCore *c, VnpuJob *job, const VnpuSpan *span,
-                     uint64_t va, bool write, VnpuMap *map)
+static bool dma_map_span(VnpuCore *c, VnpuJob *job, const VnpuSpan *span,
+                         uint64_t va, bool write, VnpuMap *map)
 {
     *map = (VnpuMap) {
         .va = va, .addr = span->addr, .len = span->len, .write = write,
@@ -107,7 +107,7 @@ static bool map_span(VnpuCore *c, VnpuJob *job, const VnpuSpan *span,
         return true;
     }
     map->len = span->len;
-    return bounce(c, job, map);
+    return dma_bounce(c, job, map);
 }
 
 bool vnpu_job_map(VnpuCore *c, VnpuJob *job, unsigned operand, uint64_t va,
@@ -123,14 +123,14 @@ bool vnpu_job_map(VnpuCore *c, VnpuJob *job, unsigned operand, uint64_t va,
         }
         len -= span.len;
         while (span.len) {
-            if (!map_span(c, job, &span, va, write, &map)) {
+            if (!dma_map_span(c, job, &span, va, write, &map)) {
                 return vnpu_fail(f, VNPU_FAULT_DMA, access, va);
             }
             /* read-only VRAM needs no giving back */
             if (map.kind != VNPU_MAP_VRAM || write) {
-                add_map(job, &map);
+                dma_add_map(job, &map);
             }
-            add_iov(job->iov[operand], map.host, map.len);
+            dma_add_iov(job->iov[operand], map.host, map.len);
             va += map.len;
             span.addr += map.len;
             span.len -= map.len;
@@ -139,7 +139,24 @@ bool vnpu_job_map(VnpuCore *c, VnpuJob *job, unsigned operand, uint64_t va,
     return true;
 }
 
-static bool unmap(VnpuCore *c, const VnpuMap *map, bool commit, VnpuFault *f)
+bool vnpu_job_map_rows(VnpuCore *c, VnpuJob *job, unsigned operand,
+                       uint64_t va, uint64_t rows, uint64_t row_bytes,
+                       uint64_t stride, uint32_t access, VnpuFault *f)
+{
+    if (stride == row_bytes) {
+        row_bytes *= rows;
+        rows = 1;
+    }
+    for (; rows; rows--, va += stride) {
+        if (!vnpu_job_map(c, job, operand, va, row_bytes, access, f)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool dma_unmap_one(VnpuCore *c, const VnpuMap *map, bool commit,
+                          VnpuFault *f)
 {
     bool ok = true;
 
@@ -164,7 +181,7 @@ static bool unmap(VnpuCore *c, const VnpuMap *map, bool commit, VnpuFault *f)
     return ok;
 }
 
-static void empty(GArray **list, size_t elem)
+static void dma_empty(GArray **list, size_t elem)
 {
     if ((*list)->len > KEEP_ELEMS) {
         g_array_free(*list, true);
@@ -179,12 +196,13 @@ bool vnpu_job_unmap(VnpuCore *c, VnpuJob *job, bool commit, VnpuFault *f)
     bool ok = true;
 
     for (unsigned i = 0; i < job->maps->len; i++) {
-        ok &= unmap(c, &g_array_index(job->maps, VnpuMap, i), commit && ok, f);
+        ok &= dma_unmap_one(c, &g_array_index(job->maps, VnpuMap, i),
+                            commit && ok, f);
     }
     for (int i = 0; i < VNPU_OPERANDS; i++) {
-        empty(&job->iov[i], sizeof(VnpuIov));
+        dma_empty(&job->iov[i], sizeof(VnpuIov));
     }
-    empty(&job->maps, sizeof(VnpuMap));
+    dma_empty(&job->maps, sizeof(VnpuMap));
     job->bounced = 0;
     return ok;
 }

@@ -12,11 +12,11 @@
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
 #include "qemu/timer.h"
-#include "vnpu_int.h"
+#include "vnpu-internal.h"
 #include "trace.h"
 
 /* Engine thread, or BQL if there are no threads */
-static void run_part(VnpuEngine *e)
+static void engine_run_part(VnpuEngine *e)
 {
     int64_t start = get_clock();
 
@@ -37,7 +37,7 @@ static void *engine_thread(void *opaque)
         }
         e->phase = VNPU_PHASE_RUNNING;
         qemu_mutex_unlock(&c->lock);
-        run_part(e);
+        engine_run_part(e);
         qemu_mutex_lock(&c->lock);
         e->phase = VNPU_PHASE_DONE;
         qemu_cond_broadcast(&c->idle);
@@ -58,7 +58,7 @@ void vnpu_engine_submit(VnpuEngine *e)
     e->job.completed = false;
     e->job.ns = 0;
     if (!c->threads) {
-        run_part(e);
+        engine_run_part(e);
         e->phase = VNPU_PHASE_DONE;
         return;
     }
@@ -127,7 +127,7 @@ void vnpu_engine_reset(VnpuCore *c, unsigned n)
 {
     VnpuFault f = { .code = VNPU_FAULT_RESET, .access = VNPU_ACCESS_NONE };
 
-    trace_vnpu_engine_reset(n, c->engine[n].busy);
+    trace_vnpu_engine_reset(c->id, n, c->engine[n].busy);
     if (c->engine[n].busy) {
         engine_kill(c, &c->engine[n], &f);
     }
@@ -151,7 +151,7 @@ void vnpu_bus_off(VnpuCore *c)
 
 void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how)
 {
-    trace_vnpu_quiesce(how == VNPU_QUIESCE_ABORT);
+    trace_vnpu_quiesce(c->id, how == VNPU_QUIESCE_ABORT);
     /* all at once, then wait for each */
     for (unsigned i = 0; i < c->nengines; i++) {
         VnpuEngine *e = &c->engine[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual NPU: the core of the device, which knows neither QOM nor PCI.
+ * Virtual NPU: inside of the core.
  *
  * Threads. Everything here runs under the BQL, except vnpu_job_exec(), which
  * an engine thread runs on memory that was mapped for it. Engine threads never
@@ -10,42 +10,16 @@
  * access made from here can come back into the device.
  */
 
-#ifndef VNPU_INT_H
-#define VNPU_INT_H
+#ifndef VNPU_INTERNAL_H
+#define VNPU_INTERNAL_H
 
 #include "qemu/thread.h"
-#include "vnpu_hw.h"
+#include "vnpu-core.h"
 #include "vnpu-exec.h"
 
 #define VNPU_GET(val, field) (((val) & field##_MASK) >> field##_SHIFT)
 
-#define VNPU_PAGE_SIZE (1ull << VNPU_PAGE_SHIFT)
-
-typedef struct VnpuCore VnpuCore;
 typedef struct VnpuTlb VnpuTlb;
-
-/* What the core asks of its surroundings; all are called under the BQL. */
-typedef struct VnpuOps {
-    /*
-     * Map host memory for an engine: NULL if @addr is not plain memory; @len
-     * may come back shorter. vnpu_dma_read/write then still may work.
-     */
-    void *(*dma_map)(void *opaque, uint64_t addr, uint64_t *len, bool write);
-    void (*dma_unmap)(void *opaque, void *host, uint64_t len, bool write);
-    bool (*dma_read)(void *opaque, uint64_t addr, void *buf, uint64_t len);
-    bool (*dma_write)(void *opaque, uint64_t addr, const void *buf,
-                      uint64_t len);
-    /* VRAM was written by other means than the guest's CPUs */
-    void (*vram_dirty)(void *opaque, uint64_t offset, uint64_t len);
-    /* raise a vector, later: may be called with the core half way */
-    void (*notify)(void *opaque, unsigned vector);
-    /* device clock, ns */
-    uint64_t (*clock)(void *opaque);
-    /* run vnpu_run() soon; the one that may be called by any thread */
-    void (*kick)(void *opaque);
-    /* call vnpu_poll() in a millisecond of device time */
-    void (*poll_later)(void *opaque);
-} VnpuOps;
 
 typedef struct VnpuFault {
     uint32_t code;              /* enum vnpu_fault */
@@ -60,6 +34,12 @@ static inline bool vnpu_fail(VnpuFault *f, uint32_t code, uint32_t access,
     f->access = access;
     f->addr = addr;
     return false;
+}
+
+/* The fault is not about an address */
+static inline bool vnpu_refuse(VnpuFault *f, uint32_t code)
+{
+    return vnpu_fail(f, code, VNPU_ACCESS_NONE, 0);
 }
 
 /* A stretch of memory that an address leads to. */
@@ -199,6 +179,7 @@ typedef struct VnpuEvents {
 struct VnpuCore {
     const VnpuOps *ops;
     void *opaque;
+    char *id;
 
     uint8_t *vram;
     uint64_t vram_size;
@@ -226,13 +207,22 @@ struct VnpuCore {
     bool threads;               /* engine threads exist */
 };
 
-/* vnpu-regs.c: BAR0, 32-bit accesses */
-uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr);
-void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val);
+static inline uint32_t vnpu_queue_entries(const VnpuQueue *q)
+{
+    return 1u << VNPU_GET(q->config, VNPU_QUEUE_CONFIG_LOG2);
+}
 
-/* vnpu-ring.c: queues, from doorbell to fence */
-void vnpu_run(VnpuCore *c);
-void vnpu_poll(VnpuCore *c);
+static inline uint32_t vnpu_queue_engine(const VnpuQueue *q)
+{
+    return VNPU_GET(q->config, VNPU_QUEUE_CONFIG_ENGINE);
+}
+
+static inline bool vnpu_queue_live(const VnpuQueue *q)
+{
+    return q->enabled && !q->fault;
+}
+
+/* vnpu-queue.c: control of the queues */
 void vnpu_queue_doorbell(VnpuCore *c, unsigned n, uint32_t tail);
 void vnpu_queue_enable(VnpuCore *c, unsigned n, bool on);
 void vnpu_queue_reset(VnpuCore *c, unsigned n);
@@ -243,6 +233,16 @@ uint32_t vnpu_queue_check(const VnpuCore *c, const VnpuQueue *q);
 void vnpu_queue_fault(VnpuCore *c, unsigned n, const VnpuFault *f,
                       uint64_t ip, uint64_t arg);
 void vnpu_cmd_drop(VnpuQueue *q);
+
+/* vnpu-ring.c: ring entries */
+/* Go on with the entry at the head; false: nothing to do now */
+bool vnpu_ring_step(VnpuCore *c, unsigned n);
+/* The entry at the head is finished */
+void vnpu_ring_entry_done(VnpuQueue *q);
+
+/* vnpu-sched.c: packets and engines; also vnpu_run() and vnpu_poll() */
+/* Take back an engine's finished part */
+void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e);
 
 /* vnpu-event.c */
 void vnpu_event_config(VnpuCore *c, uint32_t val);
@@ -270,11 +270,15 @@ bool vnpu_mmu_write(VnpuCore *c, unsigned ctx, uint64_t va, const void *buf,
 bool vnpu_mem_read(VnpuCore *c, const VnpuSpan *s, void *buf);
 bool vnpu_mem_write(VnpuCore *c, const VnpuSpan *s, const void *buf);
 
-/* vnpu-sg.c: the memory that a job holds */
+/* vnpu-dma.c: the memory that a job holds */
 void vnpu_job_init(VnpuJob *job);
 void vnpu_job_free(VnpuJob *job);
 bool vnpu_job_map(VnpuCore *c, VnpuJob *job, unsigned operand, uint64_t va,
                   uint64_t len, uint32_t access, VnpuFault *f);
+/* Rows end to end, without what lies between them */
+bool vnpu_job_map_rows(VnpuCore *c, VnpuJob *job, unsigned operand,
+                       uint64_t va, uint64_t rows, uint64_t row_bytes,
+                       uint64_t stride, uint32_t access, VnpuFault *f);
 VnpuSg vnpu_job_sg(const VnpuJob *job, unsigned operand);
 /* Give it all back; if @commit, what was written becomes visible */
 bool vnpu_job_unmap(VnpuCore *c, VnpuJob *job, bool commit, VnpuFault *f);
@@ -301,7 +305,7 @@ uint32_t vnpu_packet_dwords(const VnpuJob *job);
 uint64_t vnpu_packet_arg(const VnpuJob *job);
 const char *vnpu_packet_name(const VnpuJob *job);
 
-/* vnpu-worker.c: engines */
+/* vnpu-engine.c: engines; also vnpu_bus_off() */
 typedef enum VnpuQuiesce {
     VNPU_QUIESCE_FINISH,        /* let the running parts end, keep state */
     VNPU_QUIESCE_ABORT,         /* stop and forget them */
@@ -319,18 +323,6 @@ bool vnpu_engine_stop(VnpuEngine *e);
 /* Forget the packet: the engine is free */
 void vnpu_engine_release(VnpuEngine *e);
 void vnpu_engine_reset(VnpuCore *c, unsigned n);
-/* The bus takes no more accesses: stop the packets that use host memory */
-void vnpu_bus_off(VnpuCore *c);
 void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how);
-
-/* vnpu-ring.c, for the worker: take back an engine's finished part */
-void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e);
-
-/* vnpu-core.c */
-bool vnpu_core_init(VnpuCore *c, Error **errp);
-void vnpu_core_exit(VnpuCore *c);
-/* All state but VRAM; nothing runs afterwards */
-void vnpu_core_reset(VnpuCore *c);
-void vnpu_core_pause(VnpuCore *c, bool pause);
 
 #endif

@@ -55,13 +55,13 @@ typedef struct Rewind {
 } Rewind;
 
 /* Whether a page of a private mapping of a file has a copy of its own */
-static bool was_written(uint64_t entry)
+static bool rewind_was_written(uint64_t entry)
 {
     return (entry & PAGEMAP_SWAPPED) ||
            ((entry & PAGEMAP_PRESENT) && !(entry & PAGEMAP_OF_FILE));
 }
 
-static void forget_code(RAMBlock *rb, uint64_t start, uint64_t size)
+static void rewind_forget_code(RAMBlock *rb, uint64_t start, uint64_t size)
 {
     ram_addr_t addr = qemu_ram_get_offset(rb) + start;
 
@@ -70,9 +70,10 @@ static void forget_code(RAMBlock *rb, uint64_t start, uint64_t size)
     }
 }
 
-static bool drop(RAMBlock *rb, uint64_t start, uint64_t size, Error **errp)
+static bool rewind_drop(RAMBlock *rb, uint64_t start, uint64_t size,
+                        Error **errp)
 {
-    forget_code(rb, start, size);
+    rewind_forget_code(rb, start, size);
     if (madvise(qemu_ram_get_host_addr(rb) + start, size, MADV_DONTNEED)) {
         error_setg_errno(errp, errno, "cannot drop pages of %s",
                          qemu_ram_get_idstr(rb));
@@ -82,18 +83,20 @@ static bool drop(RAMBlock *rb, uint64_t start, uint64_t size, Error **errp)
 }
 
 /* Drop the written ones of @n pages from @first on, run by run. */
-static bool drop_written(Rewind *r, RAMBlock *rb, uint64_t first, size_t n)
+static bool rewind_drop_written(Rewind *r, RAMBlock *rb, uint64_t first,
+                                size_t n)
 {
     uint64_t page = qemu_real_host_page_size();
     size_t i, from;
 
     for (i = 0; i < n; i++) {
         from = i;
-        while (i < n && was_written(r->entries[i])) {
+        while (i < n && rewind_was_written(r->entries[i])) {
             i++;
         }
         if (i > from &&
-            !drop(rb, (first + from) * page, (i - from) * page, r->errp)) {
+            !rewind_drop(rb, (first + from) * page, (i - from) * page,
+                         r->errp)) {
             return false;
         }
     }
@@ -116,7 +119,7 @@ static bool rewind_file_block(Rewind *r, RAMBlock *rb)
             error_setg_errno(r->errp, errno, "cannot read the page map");
             return false;
         }
-        if (!drop_written(r, rb, at, n)) {
+        if (!rewind_drop_written(r, rb, at, n)) {
             return false;
         }
     }
@@ -129,7 +132,7 @@ static int rewind_block(RAMBlock *rb, void *opaque)
 
     if (qemu_ram_get_fd(rb) < 0) {
         /* The stream has its contents, and loads them unseen by translation. */
-        forget_code(rb, 0, qemu_ram_get_used_length(rb));
+        rewind_forget_code(rb, 0, qemu_ram_get_used_length(rb));
         return 0;
     }
     if (qemu_ram_is_shared(rb)) {
@@ -196,7 +199,7 @@ static bool rewind_devices(const char *path, Error **errp)
     return ret >= 0;
 }
 
-static void set_state(Object *obj, const char *path, Error **errp)
+static void rewind_set_state(Object *obj, const char *path, Error **errp)
 {
     vm_stop(RUN_STATE_RESTORE_VM);
     /* First, because a reset may write to memory. */
@@ -215,7 +218,7 @@ static void vm_rewind_class_init(ObjectClass *klass, void *data)
     dc->user_creatable = true;
     dc->hotpluggable = false;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
-    object_class_property_add_str(klass, "state", NULL, set_state);
+    object_class_property_add_str(klass, "state", NULL, rewind_set_state);
     object_class_property_set_description(klass, "state",
         "Write the path of a migration stream to go back to it");
 }

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: the core of the device, which knows neither QOM nor PCI, as
+ * the shell around it sees it.
+ *
+ * All of it is called under the BQL.
+ */
+
+#ifndef VNPU_CORE_H
+#define VNPU_CORE_H
+
+#include "vnpu_hw.h"
+
+#define VNPU_PAGE_SIZE (1ull << VNPU_PAGE_SHIFT)
+
+typedef struct VnpuCore VnpuCore;
+
+/* What the core asks of its surroundings; all are called under the BQL. */
+typedef struct VnpuOps {
+    /*
+     * Map host memory for an engine: NULL if @addr is not plain memory; @len
+     * may come back shorter. vnpu_dma_read/write then still may work.
+     */
+    void *(*dma_map)(void *opaque, uint64_t addr, uint64_t *len, bool write);
+    void (*dma_unmap)(void *opaque, void *host, uint64_t len, bool write);
+    bool (*dma_read)(void *opaque, uint64_t addr, void *buf, uint64_t len);
+    bool (*dma_write)(void *opaque, uint64_t addr, const void *buf,
+                      uint64_t len);
+    /* VRAM was written by other means than the guest's CPUs */
+    void (*vram_dirty)(void *opaque, uint64_t offset, uint64_t len);
+    /* raise a vector, later: may be called with the core half way */
+    void (*notify)(void *opaque, unsigned vector);
+    /* device clock, ns */
+    uint64_t (*clock)(void *opaque);
+    /* run vnpu_run() soon; the one that may be called by any thread */
+    void (*kick)(void *opaque);
+    /* call vnpu_poll() in a millisecond of device time */
+    void (*poll_later)(void *opaque);
+} VnpuOps;
+
+/* What the device is made of; @vram is host memory and stays the caller's. */
+typedef struct VnpuConfig {
+    const char *id;             /* names the device in traces */
+    uint8_t *vram;
+    uint64_t vram_size;
+    uint64_t aperture_size;
+    uint32_t queues;
+    uint32_t copy_engines;
+    uint32_t tensor_engines;
+    bool sync;                  /* no threads: packets run in vnpu_run() */
+} VnpuConfig;
+
+/* Reset and paused; NULL if there is not enough memory */
+VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
+                        void *opaque, Error **errp);
+/* Stop all work for good */
+void vnpu_core_exit(VnpuCore *c);
+void vnpu_core_free(VnpuCore *c);
+
+/* All state but VRAM; nothing runs afterwards */
+void vnpu_core_reset(VnpuCore *c);
+/*
+ * While paused no work starts; what runs comes to the end of its part first,
+ * so that the state is complete and nothing is mapped.
+ */
+void vnpu_core_pause(VnpuCore *c, bool pause);
+bool vnpu_core_paused(const VnpuCore *c);
+/* Bring the state to rest, to be saved; work goes on afterwards */
+void vnpu_core_settle(VnpuCore *c);
+const char *vnpu_core_id(const VnpuCore *c);
+unsigned vnpu_core_vectors(const VnpuCore *c);
+
+/* Everything that can go on now, for a bounded time */
+void vnpu_run(VnpuCore *c);
+void vnpu_poll(VnpuCore *c);
+/* The bus takes no more accesses: stop the packets that use host memory */
+void vnpu_bus_off(VnpuCore *c);
+
+/* BAR0, 32-bit accesses */
+uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr);
+void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val);
+
+#endif

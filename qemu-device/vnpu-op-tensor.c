@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: packets of the tensor engines: GEMM, ELTWISE and REDUCE.
+ */
+
+#include "qemu/osdep.h"
+#include "vnpu-packet.h"
+
+/* GEMM */
+
+typedef struct GemmOperand {
+    uint64_t addr;
+    uint64_t rows;
+    uint64_t row_bytes;
+    uint64_t stride;
+} GemmOperand;
+
+static uint64_t gemm_operand_len(const GemmOperand *m)
+{
+    return m->rows ? (m->rows - 1) * m->stride + m->row_bytes : 0;
+}
+
+/* The operands a, b, c and bias, as stored; bias has no rows if not used */
+static void gemm_operands(const VnpuJob *job, GemmOperand op[VNPU_OPERANDS])
+{
+    const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
+    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t m = L32(p->m), n = L32(p->n), k = L32(p->k);
+    bool trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B;
+
+    op[0] = (GemmOperand) { L64(p->a), m, k * size, L32(p->lda) * size };
+    op[1] = (GemmOperand) {
+        L64(p->b), trans_b ? n : k, (trans_b ? k : n) * size,
+        L32(p->ldb) * size,
+    };
+    op[2] = (GemmOperand) { L64(p->c), m, n * 4, L32(p->ldc) * 4ull };
+    op[3] = (GemmOperand) {
+        L64(p->bias), !!(job->flags & VNPU_GEMM_FLAG_BIAS), n * 4, n * 4,
+    };
+}
+
+static bool gemm_dim(uint32_t dim)
+{
+    return dim && dim <= VNPU_GEMM_MAX_DIM;
+}
+
+static bool gemm_params(const VnpuJob *job, VnpuFault *f)
+{
+    const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
+    bool trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B;
+    uint32_t dtype = L32(p->dtype), act = L32(p->activation);
+    uint32_t b_cols = L32(trans_b ? p->k : p->n);
+
+    if (!packet_dtype_size(dtype) || dtype == VNPU_DTYPE_I32 ||
+        (act != VNPU_ACTIVATION_NONE && act != VNPU_ACTIVATION_RELU) ||
+        !gemm_dim(L32(p->m)) || !gemm_dim(L32(p->n)) || !gemm_dim(L32(p->k)) ||
+        !gemm_dim(L32(p->lda)) || L32(p->lda) < L32(p->k) ||
+        !gemm_dim(L32(p->ldb)) || L32(p->ldb) < b_cols ||
+        !gemm_dim(L32(p->ldc)) || L32(p->ldc) < L32(p->n)) {
+        return vnpu_refuse(f, VNPU_FAULT_PARAM);
+    }
+    return true;
+}
+
+static bool gemm_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
+{
+    const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
+    uint64_t size = packet_dtype_size(L32(p->dtype));
+    GemmOperand op[VNPU_OPERANDS];
+
+    if (p->reserved || (p->bias && !(job->flags & VNPU_GEMM_FLAG_BIAS))) {
+        return vnpu_refuse(f, VNPU_FAULT_RESERVED);
+    }
+    if (!gemm_params(job, f)) {
+        return false;
+    }
+    gemm_operands(job, op);
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        if (!packet_aligned(op[i].addr, i < 2 ? size : 4, f)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        if (op[i].rows && !vnpu_mmu_range(c, job->ctx, op[i].addr,
+                                          gemm_operand_len(&op[i]), f)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        if (i != 2 && op[i].rows &&
+            packet_overlap(op[i].addr, gemm_operand_len(&op[i]),
+                           op[2].addr, gemm_operand_len(&op[2]))) {
+            return vnpu_refuse(f, VNPU_FAULT_PARAM);
+        }
+    }
+    job->total = vnpu_exec_gemm_blocks(L32(p->m), L32(p->n));
+    return true;
+}
+
+static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
+{
+    const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
+    GemmOperand op[VNPU_OPERANDS];
+
+    job->part = job->total - job->pos;
+    gemm_operands(job, op);
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        if (!vnpu_job_map_rows(c, job, i, op[i].addr, op[i].rows,
+                               op[i].row_bytes, op[i].stride,
+                               i == 2 ? VNPU_ACCESS_WRITE : VNPU_ACCESS_READ,
+                               f)) {
+            return false;
+        }
+    }
+    job->u.gemm = (VnpuGemm) {
+        .dtype = L32(p->dtype),
+        .activation = L32(p->activation),
+        .m = L32(p->m),
+        .n = L32(p->n),
+        .k = L32(p->k),
+        .trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B,
+        .accumulate = job->flags & VNPU_GEMM_FLAG_ACCUMULATE,
+        .has_bias = job->flags & VNPU_GEMM_FLAG_BIAS,
+        .a = vnpu_job_sg(job, 0),
+        .b = vnpu_job_sg(job, 1),
+        .c = vnpu_job_sg(job, 2),
+        .bias = vnpu_job_sg(job, 3),
+    };
+    return true;
+}
+
+static bool gemm_exec(VnpuExec *x, VnpuJob *job)
+{
+    uint64_t done = job->pos;
+    bool ok = vnpu_exec_gemm_some(x, &job->u.gemm, &done, job->pause);
+
+    job->part = done - job->pos;
+    return ok;
+}
+
+const VnpuPacketOp vnpu_op_gemm = {
+    .name = "GEMM",
+    .dwords = VNPU_DWORDS(vnpu_pkt_gemm),
+    .engines = VNPU_ON_TENSOR,
+    .flags = VNPU_GEMM_FLAG_BIAS | VNPU_GEMM_FLAG_TRANS_B |
+             VNPU_GEMM_FLAG_ACCUMULATE,
+    .check = gemm_check,
+    .prepare = gemm_prepare,
+    .exec = gemm_exec,
+};
+
+/* ELTWISE */
+
+/* dst may be an operand, but not lie askew to it */
+static bool eltwise_askew(uint64_t dst, uint64_t src, uint64_t len)
+{
+    return dst != src && packet_overlap(dst, len, src, len);
+}
+
+static bool eltwise_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
+{
+    const struct vnpu_pkt_eltwise *p = &job->pkt.eltwise;
+    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t a = L64(p->a), b = L64(p->b), dst = L64(p->dst);
+    uint32_t op = L32(p->op);
+    uint64_t len;
+
+    if (p->reserved) {
+        return vnpu_refuse(f, VNPU_FAULT_RESERVED);
+    }
+    job->total = L64(p->count);
+    if (!size || op < VNPU_ELTWISE_OP_ADD || op > VNPU_ELTWISE_OP_MAX ||
+        !job->total || job->total > VNPU_ELEMS_MAX) {
+        return vnpu_refuse(f, VNPU_FAULT_PARAM);
+    }
+    len = job->total * size;
+    if (!packet_aligned(a, size, f) || !packet_aligned(b, size, f) ||
+        !packet_aligned(dst, size, f) ||
+        !vnpu_mmu_range(c, job->ctx, a, len, f) ||
+        !vnpu_mmu_range(c, job->ctx, b, len, f) ||
+        !vnpu_mmu_range(c, job->ctx, dst, len, f)) {
+        return false;
+    }
+    if (eltwise_askew(dst, a, len) || eltwise_askew(dst, b, len)) {
+        return vnpu_refuse(f, VNPU_FAULT_PARAM);
+    }
+    return true;
+}
+
+static bool eltwise_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
+{
+    const struct vnpu_pkt_eltwise *p = &job->pkt.eltwise;
+    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t at = job->pos * size, len;
+
+    job->part = MIN(job->total - job->pos, VNPU_PART_BYTES / size);
+    len = job->part * size;
+    if (!vnpu_job_map(c, job, 0, L64(p->a) + at, len, VNPU_ACCESS_READ, f) ||
+        !vnpu_job_map(c, job, 1, L64(p->b) + at, len, VNPU_ACCESS_READ, f) ||
+        !vnpu_job_map(c, job, 2, L64(p->dst) + at, len, VNPU_ACCESS_WRITE,
+                      f)) {
+        return false;
+    }
+    job->u.eltwise = (VnpuEltwise) {
+        .op = L32(p->op),
+        .dtype = L32(p->dtype),
+        .count = job->part,
+        .a = vnpu_job_sg(job, 0),
+        .b = vnpu_job_sg(job, 1),
+        .dst = vnpu_job_sg(job, 2),
+    };
+    return true;
+}
+
+static bool eltwise_exec(VnpuExec *x, VnpuJob *job)
+{
+    return vnpu_exec_eltwise(x, &job->u.eltwise);
+}
+
+const VnpuPacketOp vnpu_op_eltwise = {
+    .name = "ELTWISE",
+    .dwords = VNPU_DWORDS(vnpu_pkt_eltwise),
+    .engines = VNPU_ON_TENSOR,
+    .check = eltwise_check,
+    .prepare = eltwise_prepare,
+    .exec = eltwise_exec,
+};
+
+/* REDUCE */
+
+static bool reduce_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
+{
+    const struct vnpu_pkt_reduce *p = &job->pkt.reduce;
+    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t cols = L32(p->cols);
+    uint32_t op = L32(p->op);
+
+    if (p->reserved) {
+        return vnpu_refuse(f, VNPU_FAULT_RESERVED);
+    }
+    job->total = L32(p->rows);
+    if (!size || (op != VNPU_REDUCE_OP_SUM && op != VNPU_REDUCE_OP_MAX) ||
+        !job->total || !cols || job->total * cols > VNPU_ELEMS_MAX) {
+        return vnpu_refuse(f, VNPU_FAULT_PARAM);
+    }
+    return packet_aligned(L64(p->src), size, f) &&
+           packet_aligned(L64(p->dst), 4, f) &&
+           vnpu_mmu_range(c, job->ctx, L64(p->src), job->total * cols * size,
+                          f) &&
+           vnpu_mmu_range(c, job->ctx, L64(p->dst), job->total * 4, f);
+}
+
+static bool reduce_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
+{
+    const struct vnpu_pkt_reduce *p = &job->pkt.reduce;
+    uint64_t row_bytes = (uint64_t)L32(p->cols) *
+                         packet_dtype_size(L32(p->dtype));
+    uint64_t most = MAX(VNPU_PART_BYTES / MAX(row_bytes, 4), 1);
+
+    job->part = MIN(job->total - job->pos, most);
+    if (!vnpu_job_map(c, job, 0, L64(p->src) + job->pos * row_bytes,
+                      job->part * row_bytes, VNPU_ACCESS_READ, f) ||
+        !vnpu_job_map(c, job, 1, L64(p->dst) + job->pos * 4, job->part * 4,
+                      VNPU_ACCESS_WRITE, f)) {
+        return false;
+    }
+    job->u.reduce = (VnpuReduce) {
+        .op = L32(p->op),
+        .dtype = L32(p->dtype),
+        .rows = job->part,
+        .cols = L32(p->cols),
+        .src = vnpu_job_sg(job, 0),
+        .dst = vnpu_job_sg(job, 1),
+    };
+    return true;
+}
+
+static bool reduce_exec(VnpuExec *x, VnpuJob *job)
+{
+    return vnpu_exec_reduce(x, &job->u.reduce);
+}
+
+const VnpuPacketOp vnpu_op_reduce = {
+    .name = "REDUCE",
+    .dwords = VNPU_DWORDS(vnpu_pkt_reduce),
+    .engines = VNPU_ON_TENSOR,
+    .check = reduce_check,
+    .prepare = reduce_prepare,
+    .exec = reduce_exec,
+};

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual NPU: what runs next.
+ *
+ * The packets of a command buffer go to the queue's engine one at a time, so
+ * that priorities count packet by packet.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/timer.h"
+#include "vnpu-internal.h"
+#include "trace.h"
+
+/* Longest time that vnpu_run() keeps the BQL, ns, and then lets others in */
+#define SLICE_NS (1000 * 1000)
+
+static void sched_packet_done(VnpuCore *c, VnpuQueue *q, VnpuEngine *e,
+                              const VnpuJob *job)
+{
+    trace_vnpu_packet_done(c->id, job->queue, e->index, job->ip);
+    e->jobs++;
+    q->progress++;
+    q->waiting = false;
+    q->part_pos = 0;
+    q->cmd_pos += vnpu_packet_dwords(job) * 4;
+    if (q->cmd_pos >= q->cmd_size) {
+        vnpu_cmd_drop(q);
+        vnpu_ring_entry_done(q);
+    }
+}
+
+static void sched_packet_fault(VnpuCore *c, const VnpuJob *job,
+                               const VnpuFault *f)
+{
+    vnpu_queue_fault(c, job->queue, f, job->ip, vnpu_packet_arg(job));
+}
+
+/* Map and start the next part of the engine's packet */
+static void sched_part_start(VnpuCore *c, VnpuEngine *e)
+{
+    VnpuJob *job = &e->job;
+    VnpuFault f;
+
+    job->serial = c->serial++;
+    e->busy = true;
+    c->queue[job->queue].running = true;
+    if (!vnpu_packet_prepare(c, job, &f)) {
+        vnpu_engine_release(e);
+        sched_packet_fault(c, job, &f);
+        return;
+    }
+    vnpu_engine_submit(e);
+}
+
+void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e)
+{
+    VnpuJob *job = &e->job;
+    VnpuQueue *q = &c->queue[job->queue];
+    VnpuFault f;
+    bool ok = vnpu_job_unmap(c, job, job->completed, &f);
+
+    e->busy_ns += job->ns;
+    q->busy_ns += job->ns;
+    if (ok && !job->completed) {
+        ok = vnpu_refuse(&f, VNPU_FAULT_RESET);
+    }
+    if (!ok) {
+        vnpu_engine_release(e);
+        sched_packet_fault(c, job, &f);
+        return;
+    }
+    job->pos += job->part;
+    q->part_pos = job->pos;
+    if (job->pos < job->total && !c->paused && !q->fault) {
+        sched_part_start(c, e);
+        return;
+    }
+    vnpu_engine_release(e);
+    if (job->pos >= job->total) {
+        sched_packet_done(c, q, e, job);
+    }
+}
+
+/* Run the packet of a queue that has one ready, on its idle engine */
+static void sched_packet_start(VnpuCore *c, unsigned n, VnpuEngine *e)
+{
+    VnpuQueue *q = &c->queue[n];
+    VnpuJob *job = &e->job;
+    VnpuStep step = VNPU_STEP_FAULT;
+    VnpuFault f;
+
+    e->last = n;
+    if (vnpu_packet_fetch(c, n, job, &f)) {
+        step = vnpu_packet_begin(c, job, &f);
+    }
+    trace_vnpu_packet(c->id, n, e->index, vnpu_packet_name(job), job->ip);
+    switch (step) {
+    case VNPU_STEP_FAULT:
+        sched_packet_fault(c, job, &f);
+        break;
+    case VNPU_STEP_DONE:
+        sched_packet_done(c, q, e, job);
+        break;
+    case VNPU_STEP_BLOCKED:
+        q->waiting = true;
+        break;
+    case VNPU_STEP_ENGINE:
+        job->pos = q->part_pos < job->total ? q->part_pos : 0;
+        sched_part_start(c, e);
+        break;
+    }
+}
+
+/* Look again at a WAIT; needs no engine, so that none is kept from work */
+static bool sched_wait_step(VnpuCore *c, unsigned n)
+{
+    VnpuQueue *q = &c->queue[n];
+    VnpuStep step = VNPU_STEP_FAULT;
+    VnpuJob job;
+    VnpuFault f;
+
+    if (!vnpu_queue_live(q) || !q->waiting) {
+        return false;
+    }
+    if (vnpu_packet_fetch(c, n, &job, &f)) {
+        step = vnpu_packet_begin(c, &job, &f);
+    }
+    switch (step) {
+    case VNPU_STEP_FAULT:
+        sched_packet_fault(c, &job, &f);
+        return true;
+    case VNPU_STEP_DONE:
+        sched_packet_done(c, q, &c->engine[vnpu_queue_engine(q)], &job);
+        return true;
+    case VNPU_STEP_BLOCKED:
+        return false;
+    default:
+        q->waiting = false;
+        return true;
+    }
+}
+
+/* The queue whose packet an engine takes next, or -1 */
+static int sched_pick(VnpuCore *c, const VnpuEngine *e)
+{
+    uint32_t priority, best = 0;
+    int found = -1;
+
+    for (unsigned i = 1; i <= c->nqueues; i++) {
+        unsigned n = (e->last + i) % c->nqueues;
+        VnpuQueue *q = &c->queue[n];
+
+        if (!vnpu_queue_live(q) || !q->cmd_size || q->running || q->waiting ||
+            vnpu_queue_engine(q) != e->index) {
+            continue;
+        }
+        priority = VNPU_GET(q->config, VNPU_QUEUE_CONFIG_PRIORITY);
+        if (found < 0 || priority > best) {
+            found = n;
+            best = priority;
+        }
+    }
+    return found;
+}
+
+static bool sched_engine_step(VnpuCore *c, VnpuEngine *e)
+{
+    int n;
+
+    if (e->busy) {
+        if (!vnpu_engine_done(e)) {
+            return false;
+        }
+        vnpu_engine_collect(c, e);
+        return true;
+    }
+    n = sched_pick(c, e);
+    if (n < 0) {
+        return false;
+    }
+    sched_packet_start(c, n, e);
+    return true;
+}
+
+/* Everything that can go on now, once; false if nothing could */
+static bool sched_pass(VnpuCore *c)
+{
+    bool more = false;
+
+    if (c->recheck) {
+        c->recheck = false;
+        for (unsigned n = 0; n < c->nqueues; n++) {
+            more |= sched_wait_step(c, n);
+        }
+    }
+    for (unsigned n = 0; n < c->nqueues; n++) {
+        more |= vnpu_ring_step(c, n);
+    }
+    for (unsigned i = 0; i < c->nengines; i++) {
+        more |= sched_engine_step(c, &c->engine[i]);
+    }
+    return more || c->recheck;
+}
+
+void vnpu_run(VnpuCore *c)
+{
+    int64_t end = get_clock() + SLICE_NS;
+    bool more = !c->paused;
+
+    while (more && get_clock() < end) {
+        more = sched_pass(c);
+    }
+    if (more) {
+        c->ops->kick(c->opaque);
+    }
+    for (unsigned n = 0; n < c->nqueues; n++) {
+        if (c->queue[n].waiting) {
+            c->ops->poll_later(c->opaque);
+            break;
+        }
+    }
+}
+
+void vnpu_poll(VnpuCore *c)
+{
+    c->recheck = true;
+    c->ops->kick(c->opaque);
+}
