@@ -284,14 +284,16 @@ out_wq:
 
 /*
  * There is no open file any more, but a queue or VM may be on its way out, and
- * with it a device.
+ * with it a device: jobs that wait for fences of other drivers are let go when
+ * these signal. Until the last device is freed they queue work here, and the
+ * work item that frees it is still running when the wait ends.
  */
 static void __exit vnpu_exit(void)
 {
 	pci_unregister_driver(&vnpu_pci_driver);
-	destroy_workqueue(vnpu_cleanup_wq);
-	vnpu_vm_module_exit();
 	wait_event(vnpu_no_devices, !atomic_read(&vnpu_num_devices));
+	vnpu_vm_module_exit();
+	destroy_workqueue(vnpu_cleanup_wq);
 }
 
 module_init(vnpu_init);
