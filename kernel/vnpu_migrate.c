@@ -480,11 +480,9 @@ int vnpu_migrate_init(struct vnpu_device *vdev)
 
 void vnpu_migrate_unplug(struct vnpu_device *vdev)
 {
-	struct vnpu_ring *ring = vdev->paging_ring;
-
 	mutex_lock(&vdev->migrate.lock);
 	vdev->migrate.ready = false;
 	mutex_unlock(&vdev->migrate.lock);
 
-	wait_event(ring->idle, vnpu_ring_has_no_job(ring));
+	vnpu_ring_wait_idle(vdev->paging_ring);
 }

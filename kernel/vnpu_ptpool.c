@@ -15,6 +15,7 @@
 #include "vnpu_device.h"
 #include "vnpu_hw.h"
 #include "vnpu_ptpool.h"
+#include "vnpu_ring.h"
 
 /**
  * DOC: Page-table pool
@@ -26,6 +27,10 @@
  *
  * Pages come back from the scheduler's work, on which eviction may wait, and
  * giving back a chunk takes its reservation. So that is done by a work item.
+ *
+ * A bind job holds no reference to the device, and it is freed some time after
+ * its fence has signalled, which is all that the end of a VM waits for. So the
+ * end of the pool waits for the jobs themselves.
  */
 
 #define VNPU_PT_BYTES		BIT(VNPU_PAGE_SHIFT)
@@ -240,8 +245,10 @@ static void vnpu_ptpool_shrink(struct work_struct *work)
 
 static void vnpu_ptpool_fini(struct drm_device *drm, void *data)
 {
+	struct vnpu_device *vdev = to_vnpu_device(drm);
 	struct vnpu_ptpool *pool = data;
 
+	vnpu_ring_wait_idle(vdev->mmu_ring);
 	cancel_work_sync(&pool->shrink);
 	vnpu_ptpool_trim(pool, 0);
 	WARN_ON(!list_empty(&pool->chunks));

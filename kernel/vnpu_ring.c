@@ -297,6 +297,18 @@ bool vnpu_ring_has_no_job(struct vnpu_ring *ring)
 	return none;
 }
 
+/**
+ * vnpu_ring_wait_idle() - Wait until all jobs of a ring are freed
+ * @ring: Ring that gets no new jobs.
+ *
+ * Sleeps, uninterruptibly, for as long as the dependencies of the jobs take. Not
+ * from the work of the scheduler, which frees them.
+ */
+void vnpu_ring_wait_idle(struct vnpu_ring *ring)
+{
+	wait_event(ring->idle, vnpu_ring_has_no_job(ring));
+}
+
 /* Time on engines of the jobs that have finished. */
 u64 vnpu_ring_busy_ns(struct vnpu_ring *ring)
 {
@@ -588,7 +600,7 @@ void vnpu_ring_destroy(struct vnpu_ring *ring)
 {
 	struct vnpu_device *vdev = ring->vdev;
 
-	wait_event(ring->idle, vnpu_ring_has_no_job(ring));
+	vnpu_ring_wait_idle(ring);
 	drm_sched_fini(&ring->sched);
 
 	down_write(&vdev->reset_lock);

@@ -161,6 +161,7 @@ void vnpu_ring_emit_invalidate_ctx(struct vnpu_ring *ring, u32 ctx);
 void vnpu_ring_get_job(struct vnpu_ring *ring);
 void vnpu_ring_put_job(struct vnpu_ring *ring);
 bool vnpu_ring_has_no_job(struct vnpu_ring *ring);
+void vnpu_ring_wait_idle(struct vnpu_ring *ring);
 
 /* For the job core: vnpu_device.reset_lock held for reading, device there. */
 void vnpu_ring_begin(struct vnpu_ring *ring, struct vnpu_fence *fence);

@@ -6,10 +6,11 @@ import time
 
 import pytest
 from foreign import ForeignFence
-from support import DRIVER, Copier
+from support import DRIVER, PAGE, Copier, pci_address
 
-from vnpu.accel import Device
+from vnpu.accel import SYSTEM, Device
 from vnpu.hw.packets import Nop
+from vnpu.uapi import abi
 
 
 @pytest.fixture
@@ -48,4 +49,27 @@ def test_module_exit_while_a_job_waits_for_another_driver(guest, foreign):
     removal.wait_blocked()
     foreign.signal()
     removal.result()
+    guest.insmod("vnpu")
+
+
+def test_module_exit_while_a_bind_waits_for_another_driver(guest, foreign):
+    """The page tables that the bind job frees come back when nothing else is left."""
+    dev, sync = open_beside(foreign)
+    vm = dev.vm_create()
+    bo = dev.bo_create(PAGE, placement=SYSTEM)
+    count = 512
+    vm.bind_ops(
+        [
+            abi.VmBindOp(
+                op=abi.VmBindOpType.MAP, handle=bo.handle, va=(1 << 32) + (i << 30), size=PAGE
+            )
+            for i in range(count)
+        ]
+    )
+    vm.bind(bo, va=1 << 31)  # so that the BO is not what is waited for
+    vm.unbind(1 << 32, count << 30, waits=[sync], asynchronous=True)
+    kill(dev.proc)
+    guest.write_file(f"{DRIVER}/unbind", pci_address(guest).encode())
+    foreign.signal()
+    guest.rmmod("vnpu")
     guest.insmod("vnpu")
