@@ -540,11 +540,15 @@ static void vnpu_ring_init(struct vnpu_ring *ring, struct vnpu_device *vdev,
 	init_waitqueue_head(&ring->idle);
 }
 
+/*
+ * Who looks at a finished fence that user space holds, under RCU, may have seen
+ * it before it signalled, and then reads the name of its scheduler.
+ */
 static void vnpu_ring_free(struct vnpu_ring *ring)
 {
 	if (ring->stats)
 		vnpu_stats_put(ring->stats);
-	kfree(ring);
+	kfree_rcu(ring, rcu);
 }
 
 /* ENOSPC: all hardware queues are in use. ENODEV: the device is gone. */

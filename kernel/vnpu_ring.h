@@ -4,6 +4,7 @@
 
 #include <linux/dma-fence.h>
 #include <linux/list.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -146,6 +147,9 @@ struct vnpu_ring {
 	/* Jobs that exist, from init to free; teardown waits for none. */
 	u32 jobs;
 	wait_queue_head_t idle;
+
+	/* The scheduler is seen by its fences, which may outlive it. */
+	struct rcu_head rcu;
 };
 
 struct vnpu_ring *vnpu_ring_create(struct vnpu_device *vdev,
