@@ -38,7 +38,7 @@ static void vnpu_debugfs_queue(struct seq_file *m, struct vnpu_ring *ring)
 	struct vnpu_device *vdev = ring->vdev;
 	u32 reg = VNPU_QUEUE(ring->id);
 	u64 seqno, submitted, completed;
-	u32 ban;
+	u32 flags;
 	int error;
 
 	spin_lock_irq(&ring->lock);
@@ -46,7 +46,7 @@ static void vnpu_debugfs_queue(struct seq_file *m, struct vnpu_ring *ring)
 	submitted = ring->submitted;
 	completed = ring->completed;
 	error = ring->error;
-	ban = ring->ban;
+	flags = ring->state;
 	spin_unlock_irq(&ring->lock);
 
 	seq_printf(m, "%u %s engine=%u priority=%u context=%u vector=%u", ring->id, ring->name,
@@ -57,8 +57,8 @@ static void vnpu_debugfs_queue(struct seq_file *m, struct vnpu_ring *ring)
 		   vnpu_read32(vdev, reg + VNPU_QUEUE_REG_TAIL),
 		   vnpu_read32(vdev, reg + VNPU_QUEUE_REG_PROGRESS),
 		   vnpu_read64(vdev, reg + VNPU_QUEUE_REG_FENCE_LO), seqno);
-	seq_printf(m, " jobs=%llu/%llu busy_ns=%llu ban=%#x error=%d\n", completed, submitted,
-		   vnpu_ring_busy_ns(ring), ban, error);
+	seq_printf(m, " jobs=%llu/%llu busy_ns=%llu flags=%#x error=%d\n", completed, submitted,
+		   vnpu_ring_busy_ns(ring), flags, error);
 }
 
 static int vnpu_debugfs_queues(struct seq_file *m, void *data)

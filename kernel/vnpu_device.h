@@ -134,8 +134,8 @@ struct vnpu_device {
 	 */
 	bool gone;
 
-	/* Resets of the device so far, for debugfs; under @reset_lock. */
-	unsigned int reset_count;
+	/* Resets of the device so far; written under @reset_lock. */
+	u32 reset_count;
 
 	/* Where entries of a ring wait while they are moved; under @reset_lock. */
 	void *replay_buf;

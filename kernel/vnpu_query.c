@@ -26,6 +26,7 @@ static void vnpu_query_device(struct vnpu_device *vdev, struct drm_vnpu_device_i
 		.max_cmd_bytes = VNPU_CMD_MAX_BYTES,
 		.max_submit_cmds = VNPU_MAX_CMDS,
 		.max_queue_priority = vnpu_queue_max_priority(),
+		.reset_count = READ_ONCE(vdev->reset_count),
 	};
 }
 

@@ -273,12 +273,12 @@ int vnpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *
 	ring = queue->ring;
 
 	spin_lock_irq(&ring->lock);
-	args->state = ring->ban;
+	args->state = ring->state;
 	args->fault_code = 0;
 	args->fault_access = 0;
 	args->fault_addr = 0;
 	args->fault_ip = 0;
-	if (ring->ban & DRM_VNPU_QUEUE_STATE_FAULT) {
+	if (ring->state & DRM_VNPU_QUEUE_STATE_FAULT) {
 		args->fault_code = ring->fault.code;
 		args->fault_access = ring->fault.access;
 		args->fault_addr = ring->fault.addr;

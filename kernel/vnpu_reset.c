@@ -29,7 +29,10 @@
  * hardware queue is reset. Nobody else notices. Only if the hardware does not
  * obey, or if the queue is one of the kernel's own, whose jobs are everybody's,
  * the whole device is reset. VRAM survives it; contexts are programmed again,
- * and queues get the jobs again that they had not finished.
+ * and queues get the jobs again that had not begun. A job that had begun may have
+ * done a part of its work, and what it does is the client's affair: to add to a
+ * word twice is not the same as once. So it fails with ECANCELED and the queue
+ * says that it lost one. Jobs of the kernel's own queues can be run twice.
  *
  * The scheduler is not told of any of this. It is not stopped, either:
  * vnpu_device.reset_lock keeps run_job away, and the jobs that failed finish as
@@ -80,8 +83,22 @@ static void vnpu_reset_doom(struct vnpu_ring *ring, u32 why, int error)
 {
 	spin_lock_irq(&ring->lock);
 	ring->fail = error;
-	ring->ban |= why;
+	if (!ring->kernel)
+		ring->state |= why;
 	spin_unlock_irq(&ring->lock);
+}
+
+/* A job that others' trouble has stopped in the middle. */
+static void vnpu_reset_lose(struct vnpu_ring *ring)
+{
+	if (ring->kernel || !vnpu_ring_has_begun_job(ring))
+		return;
+
+	spin_lock_irq(&ring->lock);
+	ring->state |= DRM_VNPU_QUEUE_STATE_LOST;
+	spin_unlock_irq(&ring->lock);
+
+	vnpu_ring_fail_first(ring, -ECANCELED);
 }
 
 /* The hardware is stopped: now jobs can fail, and free what they used. */
@@ -147,7 +164,7 @@ static void vnpu_reset_device_locked(struct vnpu_device *vdev)
 		return;
 
 	drm_warn(&vdev->drm, "resetting the device\n");
-	vdev->reset_count++;
+	WRITE_ONCE(vdev->reset_count, vdev->reset_count + 1);
 
 	for (i = 0; i < vdev->num_queues; i++) {
 		ring = vdev->rings[i];
@@ -172,12 +189,14 @@ static void vnpu_reset_device_locked(struct vnpu_device *vdev)
 			continue;
 		vnpu_ring_process(ring);
 		vnpu_reset_settle(ring);
-		if (!ring->error)
-			vnpu_ring_hw_replay(ring);
+		if (ring->error)
+			continue;
+		vnpu_reset_lose(ring);
+		vnpu_ring_hw_replay(ring);
 	}
 }
 
-/* By hand. */
+/* Asked for by debugfs. */
 int vnpu_reset_device(struct vnpu_device *vdev)
 {
 	bool cookie;

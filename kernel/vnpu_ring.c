@@ -255,6 +255,30 @@ void vnpu_ring_fail_first(struct vnpu_ring *ring, int error)
 	spin_unlock_irqrestore(&ring->lock, irq);
 }
 
+/**
+ * vnpu_ring_has_begun_job() - Whether the hardware has begun a job that is not finished
+ * @ring: Ring whose finished jobs have been processed.
+ *
+ * Jobs follow each other without a gap, so the hardware is at the oldest one, and
+ * no register tells that none of its packets has run yet. A job that has nothing
+ * but its fence has nothing that could have begun.
+ *
+ * Return: true also if it is not certain.
+ */
+bool vnpu_ring_has_begun_job(struct vnpu_ring *ring)
+{
+	struct vnpu_fence *fence;
+	unsigned long irq;
+	bool begun;
+
+	spin_lock_irqsave(&ring->lock, irq);
+	fence = list_first_entry_or_null(&ring->pending, struct vnpu_fence, link);
+	begun = fence && fence->end - fence->start > 1;
+	spin_unlock_irqrestore(&ring->lock, irq);
+
+	return begun;
+}
+
 /* A job failed before the hardware had it. */
 void vnpu_ring_count_failed(struct vnpu_ring *ring)
 {
@@ -386,7 +410,8 @@ int vnpu_ring_hw_reset(struct vnpu_ring *ring)
  * The device was reset: start the queue and give it again the jobs that it had
  * not finished. They are the ones between the first pending fence and the tail,
  * and move to the start of the ring because that is where the hardware begins.
- * A job that had begun runs from its beginning once more.
+ * A job of the kernel that had begun runs from its beginning once more, which
+ * changes nothing; one of a client has been taken out by recovery.
  */
 void vnpu_ring_hw_replay(struct vnpu_ring *ring)
 {

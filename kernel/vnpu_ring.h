@@ -118,11 +118,11 @@ struct vnpu_ring {
 
 	/*
 	 * The first job is to fail with @fail, if that is not zero, when the
-	 * hardware is stopped. For a client's ring @ban says why, and that it
-	 * is banned: mask of DRM_VNPU_QUEUE_STATE_*.
+	 * hardware is stopped. For a client's ring @state says why, that it is
+	 * banned, and that it lost a job: mask of DRM_VNPU_QUEUE_STATE_*.
 	 */
 	int fail;
-	u32 ban;
+	u32 state;
 
 	/* Counts of jobs handed over by the user and finished. */
 	u64 submitted;
@@ -177,6 +177,7 @@ void vnpu_ring_process(struct vnpu_ring *ring);
 void vnpu_ring_fault(struct vnpu_ring *ring, const struct vnpu_ring_fault *fault);
 void vnpu_ring_fail(struct vnpu_ring *ring, int first, int rest);
 void vnpu_ring_fail_first(struct vnpu_ring *ring, int error);
+bool vnpu_ring_has_begun_job(struct vnpu_ring *ring);
 void vnpu_ring_count_failed(struct vnpu_ring *ring);
 u64 vnpu_ring_busy_ns(struct vnpu_ring *ring);
 

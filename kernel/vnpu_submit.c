@@ -137,7 +137,7 @@ static int vnpu_submit_check_queue(struct vnpu_queue *queue)
 	int ret;
 
 	spin_lock_irq(&ring->lock);
-	ret = ring->ban ? -EIO : ring->error;
+	ret = ring->state & DRM_VNPU_QUEUE_STATE_BANNED ? -EIO : ring->error;
 	spin_unlock_irq(&ring->lock);
 
 	return ret;

@@ -15,6 +15,7 @@ from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device, Fence, Queue, Vm
 from vnpu.guest import Guest, Process
 from vnpu.hw.codes import Compare, SignalOp
 from vnpu.hw.packets import Copy, Signal, Wait
+from vnpu.uapi import abi
 
 PAGE = 4096
 MIB = 1 << 20
@@ -35,6 +36,31 @@ def pci_address(guest: Guest) -> str:
     """Of the device that the driver has."""
     (address,) = [name for name in guest.listdir(DRIVER) if name.count(":") == 2]
     return address
+
+
+def debugfs(guest: Guest) -> str:
+    """Directory of the device."""
+    root = "/sys/kernel/debug/accel"
+    (path,) = [f"{root}/{n}" for n in guest.listdir(root) if guest.exists(f"{root}/{n}/queues")]
+    return path
+
+
+def reset_device(guest: Guest) -> None:
+    """As if the device had to be reset for the sake of one client."""
+    guest.write_file(f"{debugfs(guest)}/reset", b"1")
+
+
+def uptime(guest: Guest) -> float:
+    """Seconds on the guest's clock."""
+    return float(guest.read_file("/proc/uptime").split()[0])
+
+
+def pause(npu: Device, ms: float) -> None:
+    """Let time pass on the guest's clock: a wait for a syncobj that nobody signals."""
+    sync = npu.syncobj_create()
+    with raises_errno(errno.ETIME):
+        sync.wait(timeout_ms=ms, flags=abi.DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT)
+    sync.destroy()
 
 
 def pattern(size: int, seed: int = 1) -> bytes:

@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         if args.golden:
-            args.promise.write_text(promise.text(generate.vnpu_abi()))
+            args.golden.write_text(promise.text(generate.vnpu_abi()))
             return 0
         if not args.check:
             for path in generate.write():

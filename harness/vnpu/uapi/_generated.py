@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "4cac6646f8ae43dbe2fa841d31d4f91b4bf814e331439d585bbf6976c9862a13"
+HEADER_SHA256 = "695154a8d91eadfe68cc2ab24f97f73358403d831798633040b30ef9b287571f"
 
 MAX_ENGINE_CLASSES = 0x8
 """Engine classes that a query can return."""
@@ -142,6 +142,11 @@ class QueueStateFlag(IntFlag):
     """The ban came from a fault; see fault_*."""
     TIMEOUT = 0x4
     """The ban came from a job timeout."""
+    LOST = 0x8
+    """The whole device was reset, for a reason that lies elsewhere, while the device had begun
+    a job of this queue. The job may have done a part of its work and is not run again: its
+    fence carries ECANCELED. The queue is not banned, and the jobs behind that one run.
+    """
 
 
 class Array(Struct):
@@ -233,10 +238,12 @@ class DeviceInfo(Struct):
     max_cmd_bytes: Largest command buffer.
     max_submit_cmds: Most command buffers of one submit.
     max_queue_priority: Highest priority that the caller may ask for.
+    reset_count: Resets of the whole device since the driver has it; wraps.
+    pad: Zero.
     """
 
     _c_name_ = "struct drm_vnpu_device_info"
-    _size_ = 48
+    _size_ = 56
     _fields_ = (
         Field("hw_version", 0, "u32"),
         Field("hw_caps", 4, "u32"),
@@ -248,6 +255,8 @@ class DeviceInfo(Struct):
         Field("max_cmd_bytes", 36, "u32"),
         Field("max_submit_cmds", 40, "u32"),
         Field("max_queue_priority", 44, "u32"),
+        Field("reset_count", 48, "u32"),
+        Field("pad", 52, "u32", zero=True),
     )
     __slots__ = (
         "hw_version",
@@ -260,6 +269,8 @@ class DeviceInfo(Struct):
         "max_cmd_bytes",
         "max_submit_cmds",
         "max_queue_priority",
+        "reset_count",
+        "pad",
     )
     hw_version: int
     hw_caps: int
@@ -271,6 +282,8 @@ class DeviceInfo(Struct):
     max_cmd_bytes: int
     max_submit_cmds: int
     max_queue_priority: int
+    reset_count: int
+    pad: int
 
     def __init__(
         self,
@@ -285,6 +298,8 @@ class DeviceInfo(Struct):
         max_cmd_bytes: int = 0,
         max_submit_cmds: int = 0,
         max_queue_priority: int = 0,
+        reset_count: int = 0,
+        pad: int = 0,
     ) -> None:
         self.hw_version = hw_version
         self.hw_caps = hw_caps
@@ -296,6 +311,8 @@ class DeviceInfo(Struct):
         self.max_cmd_bytes = max_cmd_bytes
         self.max_submit_cmds = max_submit_cmds
         self.max_queue_priority = max_queue_priority
+        self.reset_count = reset_count
+        self.pad = pad
 
 
 class MemoryInfo(Struct):
@@ -946,7 +963,9 @@ class Submit(Struct):
     VM and the jobs before it in the queue have finished. A job without command
     buffers only synchronizes. When the job fails its fence carries an error:
     ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
-    it; ENODEV when the device is gone.
+    it; ENODEV when the device is gone. A job that the device had begun when all of
+    it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
+    it had not begun are not affected by a reset.
 
     Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
     command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
@@ -1233,7 +1252,9 @@ def submit(
     VM and the jobs before it in the queue have finished. A job without command
     buffers only synchronizes. When the job fails its fence carries an error:
     ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
-    it; ENODEV when the device is gone.
+    it; ENODEV when the device is gone. A job that the device had begun when all of
+    it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
+    it had not begun are not affected by a reset.
 
     Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
     command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
@@ -1301,6 +1322,7 @@ DRM_VNPU_VM_BIND_ASYNC = VmBindFlag.ASYNC
 DRM_VNPU_QUEUE_STATE_BANNED = QueueStateFlag.BANNED
 DRM_VNPU_QUEUE_STATE_FAULT = QueueStateFlag.FAULT
 DRM_VNPU_QUEUE_STATE_TIMEOUT = QueueStateFlag.TIMEOUT
+DRM_VNPU_QUEUE_STATE_LOST = QueueStateFlag.LOST
 DRM_IOCTL_VNPU_DEV_QUERY = 0xc0106440
 DRM_IOCTL_VNPU_BO_CREATE = 0xc0186441
 DRM_IOCTL_VNPU_BO_MMAP_OFFSET = 0xc0106442

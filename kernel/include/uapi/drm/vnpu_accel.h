@@ -170,6 +170,12 @@ struct drm_vnpu_device_info {
 
 	/** @max_queue_priority: Highest priority that the caller may ask for. */
 	__u32 max_queue_priority;
+
+	/** @reset_count: Resets of the whole device since the driver has it; wraps. */
+	__u32 reset_count;
+
+	/** @pad: Zero. */
+	__u32 pad;
 };
 
 /**
@@ -461,6 +467,12 @@ struct drm_vnpu_queue_destroy {
 #define DRM_VNPU_QUEUE_STATE_FAULT	(1u << 1)
 /** @DRM_VNPU_QUEUE_STATE_TIMEOUT: The ban came from a job timeout. */
 #define DRM_VNPU_QUEUE_STATE_TIMEOUT	(1u << 2)
+/** @DRM_VNPU_QUEUE_STATE_LOST: The whole device was reset, for a reason that lies
+ * elsewhere, while the device had begun a job of this queue. The job may have done
+ * a part of its work and is not run again: its fence carries ECANCELED. The queue is
+ * not banned, and the jobs behind that one run.
+ */
+#define DRM_VNPU_QUEUE_STATE_LOST	(1u << 3)
 
 /**
  * struct drm_vnpu_queue_query - Arguments of DRM_IOCTL_VNPU_QUEUE_QUERY
@@ -515,7 +527,9 @@ struct drm_vnpu_cmd {
  * VM and the jobs before it in the queue have finished. A job without command
  * buffers only synchronizes. When the job fails its fence carries an error:
  * ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
- * it; ENODEV when the device is gone.
+ * it; ENODEV when the device is gone. A job that the device had begun when all of
+ * it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
+ * it had not begun are not affected by a reset.
  *
  * Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
  * command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
