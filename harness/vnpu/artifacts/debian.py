@@ -9,14 +9,16 @@ Works for any user.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from debian.deb822 import Deb822
+from debian.debian_support import NativeVersion
+
+from vnpu.artifacts.sites import sites
 from vnpu.base import cache, paths, progress
 from vnpu.base.errors import BuildError, SetupError
 from vnpu.base.locks import lock
@@ -30,57 +32,9 @@ _KEYRINGS = (
     "/usr/share/keyrings/debian-archive-keyring.pgp",
     "/etc/apt/trusted.gpg.d/debian-archive-keyring.gpg",
 )
-_INRELEASE = re.compile(r"^'(?P<site>\S+?)/dists/(?P<suite>\S+?)/InRelease'")
-_SUITES = re.compile(r"^(bookworm|trixie|forky|sid|stable|testing)(-\w+)?$")
 
 
-@dataclass(frozen=True)
-class Sites:
-    """The machine's Debian sites: the archive, and the one of security updates."""
-
-    main: str
-    security: str | None
-
-    def of(self, suite: str) -> str | None:
-        """The site that carries ``suite``; None if the machine knows none."""
-        return self.security if suite.endswith("-security") else self.main
-
-
-def codename() -> str:
-    """The Debian release of this machine, such as ``bookworm``."""
-    try:
-        text = Path("/etc/os-release").read_text()
-    except OSError:
-        text = ""
-    found = re.search(r'^VERSION_CODENAME="?(\w+)', text, re.M)
-    return found.group(1) if found else ""
-
-
-@functools.cache
-def sites() -> Sites:
-    """Find the Debian sites in the machine's own sources (needs no network and no lists).
-
-    Raises SetupError on a machine that has none.
-    """
-    empty = paths.cache_dir() / "apt" / "empty"
-    (empty / "partial").mkdir(parents=True, exist_ok=True)
-    result = run(
-        ["apt-get", "update", "--print-uris", "-o", f"Dir::State::Lists={empty}"],
-        "find the machine's package sources",
-    )
-    found = [match.groupdict() for match in map(_INRELEASE.match, result.lines) if match]
-    debian = [row for row in found if _SUITES.match(row["suite"])]
-    main = [row["site"] for row in debian if not row["suite"].endswith("-security")]
-    security = [row["site"] for row in debian if row["suite"].endswith("-security")]
-    if not main:
-        raise SetupError(
-            "no Debian archive is among this machine's package sources",
-            "set QEMU= or QEMU_SRC= and KDIR= to use your own, see docs/setup.md",
-        )
-    return Sites(main[0], security[0] if security else None)
-
-
-def _keyring() -> Path:
+def keyring() -> Path:
     for name in _KEYRINGS:
         if Path(name).exists():
             return Path(name)
@@ -105,11 +59,11 @@ class Archive:
     def _configure(self) -> None:
         for name in ("lists/partial", "cache/archives/partial", "parts"):
             (self.dir / name).mkdir(parents=True, exist_ok=True)
-        keyring = _keyring()
+        signed_by = keyring()
         (self.dir / "vnpu.sources").write_text(
             "\n\n".join(
                 f"Types: {self.types}\nURIs: {sites().of(suite)}\nSuites: {suite}\n"
-                f"Components: main\nSigned-By: {keyring}"
+                f"Components: main\nSigned-By: {signed_by}"
                 for suite in self.suites
             )
             + "\n"
@@ -163,7 +117,7 @@ class Archive:
         """Names of the binary packages that match the regular expression, newest version last."""
         wanted = re.compile(pattern)
         names = [name for name in self._query("pkgnames") if wanted.fullmatch(name)]
-        return sorted(names, key=version_key)
+        return sorted(names, key=NativeVersion)
 
     def show(self, package: str) -> dict[str, str]:
         """Fields of the newest version of a binary package; {} if there is none."""
@@ -171,14 +125,14 @@ class Archive:
             lines = self._query("show", "--no-all-versions", package)
         except BuildError:
             return {}
-        return _fields(lines)
+        return dict(Deb822(lines))
 
     def sources_of(self, package: str) -> list[dict[str, str]]:
         """All versions of a source package, newest first."""
-        text = "\n".join(self._query("showsrc", "--only-source", package))
-        found = [_fields(block.split("\n")) for block in text.split("\n\n") if block.strip()]
+        rows = self._query("showsrc", "--only-source", package)
+        found = [dict(fields) for fields in Deb822.iter_paragraphs(rows, use_apt_pkg=False)]
         found = [fields for fields in found if fields.get("Package") == package]
-        return sorted(found, key=lambda fields: version_key(fields["Version"]), reverse=True)
+        return sorted(found, key=lambda fields: NativeVersion(fields["Version"]), reverse=True)
 
     def download(self, package: str, folder: Path) -> Path:
         """Fetch the newest .deb of ``package`` into ``folder``; apt checks its hash."""
@@ -226,15 +180,6 @@ def unpack_deb(deb: Path, folder: Path, *members: str) -> None:
     )  # fmt: skip
 
 
-def version_key(text: str) -> tuple[tuple[int, str | int], ...]:
-    """Sorts names and versions by their numbers (good enough within one package's versions)."""
-    parts = re.findall(r"\d+|~|[^\d~]+", text)
-    order = {"~": (-1, "")}
-    return tuple(
-        order.get(part) or ((1, int(part)) if part.isdigit() else (0, part)) for part in parts
-    )
-
-
 def _names() -> tuple[str, ...]:
     return (sites().main, sites().security or "")
 
@@ -244,20 +189,6 @@ def _young(stamp: Path) -> bool:
         return time.time() - stamp.stat().st_mtime < LISTS_AGE
     except FileNotFoundError:
         return False
-
-
-def _fields(lines: list[str]) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        if line.startswith(" ") and name:
-            fields[name] += "\n" + line.strip()
-        elif ":" in line:
-            name, _, value = line.partition(":")
-            if name in fields:
-                break  # the next version's paragraph
-            fields[name] = value.strip()
-    return fields
 
 
 def _network(error: BuildError) -> SetupError:

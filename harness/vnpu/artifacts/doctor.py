@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: MIT
-"""What this machine has and lacks, without changing anything."""
+"""What this machine has and lacks, without changing anything.
+
+It runs before anything is set up, so it imports nothing that needs installing.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
-from vnpu.artifacts import debian
-from vnpu.artifacts.kernel import custom as kernel_custom
-from vnpu.artifacts.kernel import lanes as kernel
+from vnpu.artifacts.kernel import choice
+from vnpu.artifacts.sites import sites
 from vnpu.base import paths
-from vnpu.base.errors import VnpuError
+from vnpu.base.errors import SetupError, VnpuError
 
 #: free space that a cold build of everything takes, in GiB
 DISK_GIB = 12
+#: what stands for the whole environment
+_MODULES = ("elftools", "jinja2", "numpy", "pytest", "qemu", "rich", "scapy", "yaml")
 #: memory for a guest, its VRAM and the compilers, in GiB
 MEMORY_GIB = 3
 
@@ -29,24 +32,25 @@ class Report:
     """Findings, printed as they come."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self.lacking = 0
 
     def good(self, what: str, detail: str) -> None:
         """Something is as it should be."""
-        self._line("[green]✓[/green]", what, detail)
+        self._line(32, "✓", what, detail)
 
     def note(self, what: str, detail: str) -> None:
         """Something is worth knowing, and no hindrance."""
-        self._line("[yellow]·[/yellow]", what, detail)
+        self._line(33, "·", what, detail)
 
     def bad(self, what: str, detail: str) -> None:
         """Something has to be changed."""
         self.lacking += 1
-        self._line("[red]✗[/red]", what, detail)
+        self._line(31, "✗", what, detail)
 
-    def _line(self, mark: str, what: str, detail: str) -> None:
-        self.console.print(f"{mark} {what:16} {escape(detail)}")
+    def _line(self, colour: int, mark: str, what: str, detail: str) -> None:
+        shown = f"\033[{colour}m{mark}\033[0m" if self.coloured else mark
+        print(f"{shown} {what:16} {detail}", flush=True)
 
 
 def report() -> int:
@@ -64,11 +68,17 @@ def report() -> int:
     return 3 if findings.lacking else 0
 
 
-def packages() -> dict[str, str]:
-    """The Debian packages that are needed, each with its reason."""
-    rows = paths.data("packages.txt").read_text().splitlines()
-    pairs = (row.split(None, 1) for row in rows if row and not row.startswith("#"))
-    return {name: reason.strip() for name, reason in pairs}
+def lacking_packages() -> dict[str, str]:
+    """What this machine lacks of packages.txt, each with its reason."""
+    done = subprocess.run(
+        ["sh", paths.data("packages.sh")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHON": sys.executable},
+    )
+    if done.returncode:
+        raise SetupError(f"the packages could not be looked at: {done.stderr.strip()}")
+    return dict(line.split("\t", 1) for line in done.stdout.splitlines())
 
 
 def _machine(findings: Report) -> None:
@@ -83,30 +93,35 @@ def _machine(findings: Report) -> None:
 
 
 def _system(findings: Report) -> None:
-    if shutil.which("dpkg-query") is None:
-        findings.note("packages", "this is no Debian system; see docs/setup.md for what is needed")
-        return
-    installed = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    present = {line.split()[0] for line in installed.splitlines() if line.endswith(" installed")}
-    lacking = {name: reason for name, reason in packages().items() if name not in present}
+    lacking = lacking_packages()
     if not lacking:
         findings.good("packages", "all there")
     for name, reason in lacking.items():
         findings.bad("package", f"{name} ({reason})")
-    if lacking:
-        findings.note("", f"apt-get install --no-install-recommends {' '.join(lacking)}")
+    if lacking and shutil.which("apt-get"):
+        names = " ".join(lacking)
+        findings.note("", f"apt-get install --no-install-recommends --no-remove {names}")
+    elif lacking:
+        findings.note("", "these are Debian's names; see docs/setup.md for what is needed")
+
+
+def _environment(findings: Report) -> None:
+    version = platform.python_version()
+    lacking = [name for name in _MODULES if importlib.util.find_spec(name) is None]
+    if not lacking:
+        findings.good("Python", f"{version}: {sys.executable}")
+    else:
+        findings.note("Python", f"{version}; the environment .venv is not made yet (`make setup`)")
 
 
 def _archive(findings: Report) -> None:
-    sites = debian.sites()
-    findings.good("Debian archive", sites.main)
-    if sites.security:
-        findings.good("", sites.security)
+    if all(os.environ.get(name) for name in ("QEMU", "KDIR")):
+        findings.note("Debian archive", "not needed with QEMU= and KDIR=")
+        return
+    known = sites()
+    findings.good("Debian archive", known.main)
+    if known.security:
+        findings.good("", known.security)
     else:
         findings.note("", "no security suite is configured; the stock kernel may be older")
 
@@ -137,16 +152,30 @@ def _overrides(findings: Report) -> None:
             path = Path(os.environ[name]).expanduser()
             (findings.good if path.exists() else findings.bad)(name, str(path))
     if os.environ.get("KDIR"):
-        custom = kernel_custom.ensure()
-        findings.good("KDIR", f"{custom.build_dir}: Linux {custom.release}")
-    findings.note("lane", kernel.lane_of_environment())
+        _own_kernel(findings)
+    findings.note("lane", choice.lane_of_environment())
+
+
+def _own_kernel(findings: Report) -> None:
+    if importlib.util.find_spec("elftools") is None:
+        findings.note("KDIR", f"{os.environ['KDIR']}: looked at once .venv is there")
+        return
+    from vnpu.artifacts.kernel import custom
+
+    kernel = custom.ensure()
+    findings.good("KDIR", f"{kernel.build_dir}: Linux {kernel.release}")
 
 
 _CHECKS: tuple[Callable[[Report], None], ...] = (
     _machine,
     _system,
+    _environment,
     _archive,
     _acceleration,
     _cache,
     _overrides,
 )
+
+
+if __name__ == "__main__":
+    sys.exit(report())

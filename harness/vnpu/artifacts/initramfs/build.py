@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 
 from vnpu.artifacts import agent
 from vnpu.artifacts.initramfs import cpio
@@ -84,11 +89,26 @@ def _lean(module: Path) -> bytes:
 
 def _busybox() -> Path:
     """A busybox that needs no libraries: the system's if it is static, else a private one."""
-    system = Path("/bin/busybox")
-    if system.exists() and b"/lib64/ld-linux" not in system.read_bytes()[:4096]:
-        return system
-    folder = firmware.unpacked("busybox-static")
+    for name in ("busybox", "busybox.static"):
+        system = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/bin:/usr/sbin:/sbin")
+        if system and _is_static(Path(system)):
+            return Path(system)
+    try:
+        folder = firmware.unpacked("busybox-static")
+    except SetupError as error:
+        raise SetupError(
+            f"a busybox that needs no libraries was not found: {error.message}",
+            "install a static busybox (Debian: busybox-static)",
+        ) from error
     for candidate in ("bin/busybox", "usr/bin/busybox"):
         if (folder / candidate).exists():
             return folder / candidate
     raise SetupError("the package busybox-static holds no busybox", "install busybox-static")
+
+
+def _is_static(program: Path) -> bool:
+    try:
+        with program.open("rb") as file:
+            return not any(ELFFile(file).iter_segments("PT_INTERP"))
+    except (OSError, ELFError):
+        return False

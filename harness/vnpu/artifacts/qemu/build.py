@@ -107,7 +107,7 @@ def _own_binary(name: str) -> QemuArtifact:
             "build qemu-device/ into it (see docs/setup.md) or leave QEMU unset",
         )
     binary = Path(found).resolve()
-    return QemuArtifact(binary, firmware.ensure(), cache.digest(binary))
+    return QemuArtifact(binary, firmware.ensure(binary), cache.digest(binary))
 
 
 def _base_key(source: qemu_source.Source, device: Path) -> str:

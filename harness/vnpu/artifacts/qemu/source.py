@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vnpu.artifacts import debian
+from vnpu.artifacts.sites import sites
 from vnpu.base import cache, paths, progress
 from vnpu.base.errors import BuildError, SetupError
 from vnpu.base.tool import run
@@ -96,7 +97,7 @@ def _fetch() -> Path:
         return successors[-1]
     for pin in PINNED:
         try:
-            return _download(f"{debian.sites().main}/{pin.path}", pin)
+            return _download(f"{sites().main}/{pin.path}", pin)
         except BuildError:
             progress.say(f"QEMU {pin.version} could not be downloaded, asking for its successor")
     return _newest_of_series()
@@ -115,13 +116,13 @@ def _newest_of_series() -> Path:
     archive = debian.Archive(*SUITES, sources=True)
     for fields in archive.sources_of("qemu"):
         for row in fields.get("Checksums-Sha256", "").split("\n"):
-            found = re.match(r"(\w{64}) \d+ (qemu_(\S+?)(\+ds)?\.orig\.tar\.\w+)$", row)
+            found = re.match(r"(\w{64}) \d+ (qemu_(\S+?)(\+ds)?\.orig\.tar\.\w+)$", row.strip())
             if found and found.group(3).startswith(SERIES):
                 path = f"{fields['Directory']}/{found.group(2)}"
                 pin = Pin(found.group(3), path, found.group(1))
-                sites = debian.sites()
-                site = sites.security if path.startswith("pool/updates/") else sites.main
-                return _download(f"{site or sites.main}/{path}", pin, _SUCCESSORS)
+                known = sites()
+                site = known.security if path.startswith("pool/updates/") else known.main
+                return _download(f"{site or known.main}/{path}", pin, _SUCCESSORS)
     raise SetupError(
         f"no QEMU {SERIES}x source was found in {', '.join(archive.suites)}",
         f"download a release from {_UPSTREAM} and run with QEMU_SRC=qemu-10.0.x.tar.xz",

@@ -100,7 +100,7 @@ def extract(
     SetupError without a compiler, BuildError if the headers do not compile.
     """
     source = _c_source(wanted)
-    flags = [f"-m{bits}", "-D__user=", *(f"-I{directory}" for directory in include_dirs)]
+    flags = _flags(bits, include_dirs)
     # without line markers, which differ between machines and split expressions
     text = _gcc(["-E", "-P", *flags], source).decode()
     entry = cache / f"{_key(text, bits)}.json" if cache else None
@@ -113,8 +113,22 @@ def extract(
     return abi
 
 
+def _flags(bits: int, include_dirs: Iterable[Path]) -> list[str]:
+    """Options that compile headers for ``bits`` without a C library for them.
+
+    The kernel's headers for programs are the same for 32 and 64 bits. Debian
+    keeps <asm/...> where the compiler looks for its own size only, so the
+    directory is named: a 32-bit C library would bring the same, but its
+    package shuts out every cross compiler.
+    """
+    flags = [f"-m{bits}", "-ffreestanding", "-D__user="]
+    flags += [f"-I{directory}" for directory in include_dirs]
+    multiarch = _gcc(["-print-multiarch"]).decode().strip()
+    return [*flags, f"-idirafter/usr/include/{multiarch}"] if multiarch else flags
+
+
 def _key(text: str, bits: int) -> str:
-    digest = hashlib.sha256(f"{bits}\n{_gcc(['--version'], '').decode()}".encode())
+    digest = hashlib.sha256(f"{bits}\n{_gcc(['--version']).decode()}".encode())
     digest.update(text.encode())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()[:32]
@@ -147,11 +161,12 @@ def _ioctl_structs(text: str) -> dict[str, str]:
     return found
 
 
-def _gcc(args: list[str], source: str) -> bytes:
+def _gcc(args: list[str], source: str | None = None) -> bytes:
+    """Run the compiler, on ``source`` if there is one."""
     if shutil.which("gcc") is None:
         raise SetupError("gcc was not found; it is required to read the layout of the uAPI")
-    command = ["gcc", *args] if args == ["--version"] else ["gcc", *args, "-x", "c", "-"]
-    done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
+    command = ["gcc", *args, *([] if source is None else ["-x", "c", "-"])]
+    done = subprocess.run(command, input=(source or "").encode(), capture_output=True, check=False)
     if done.returncode:
         text = done.stderr.decode(errors="replace")
         first = next((line for line in text.splitlines() if "error" in line), text)

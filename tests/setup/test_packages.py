@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""Set-up before anything is there: the list of packages, what reads it, what installs it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+DATA = REPO / "harness/vnpu/artifacts/data"
+#: what the shell scripts call, beside what a test puts in their way
+TOOLS = "awk cut dirname grep head id mktemp mkdir rm sed sh tail touch tr".split()
+
+
+def listed():
+    rows = [line.split(None, 2) for line in (DATA / "packages.txt").read_text().splitlines()]
+    return [row for row in rows if row and not row[0].startswith("#")]
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine with the plainest tools, and what ``add(name, script)`` puts there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for tool in TOOLS:
+        (folder / tool).symlink_to(shutil.which(tool))
+    checkout = tmp_path / "checkout"
+    shutil.copytree(
+        REPO / "harness",
+        checkout / "harness",
+        ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"),
+    )
+
+    class Machine:
+        path = checkout
+        home = tmp_path / "home"
+        log = tmp_path / "calls"
+
+        def add(self, name, script):
+            target = folder / name
+            target.unlink(missing_ok=True)
+            target.write_text(f"#!/bin/sh\n{script}\n")
+            target.chmod(0o755)
+
+        def run(self, script, **environment):
+            self.home.mkdir(exist_ok=True)
+            return subprocess.run(
+                [folder / "sh", checkout / script],
+                env={"PATH": str(folder), "HOME": str(self.home), **environment},
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+
+    return Machine()
+
+
+def debian(machine, *installed):
+    """Have the machine believe that it is a Debian with these packages."""
+    names = "|".join(installed) or "none"
+    machine.add(
+        "dpkg-query",
+        f"for name; do :; done\ncase $name in {names}) printf installed;; *) exit 1;; esac",
+    )
+    machine.add("apt-get", f'echo "$@" >> {machine.log}')
+
+
+def test_every_package_has_a_proof_and_a_reason():
+    assert len(listed()) > 15
+    for name, proof, reason in listed():
+        assert proof == "-" or proof.partition(":")[0] in ("cmd", "lib", "inc", "py"), name
+        assert reason
+
+
+def test_no_package_shuts_out_what_developers_have():
+    """gcc-multilib removes every cross compiler, busybox-static removes busybox."""
+    assert not {row[0] for row in listed()} & {"gcc-multilib", "busybox-static", "build-essential"}
+
+
+def test_lacking_packages_by_dpkg(machine):
+    names = [row[0] for row in listed()]
+    debian(machine, *names[1:])
+    done = machine.run("harness/vnpu/artifacts/data/packages.sh")
+    assert done.stdout == f"{names[0]}\t{listed()[0][2]}\n"
+    debian(machine)
+    done = machine.run("harness/vnpu/artifacts/data/packages.sh")
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == names
+
+
+def test_lacking_packages_without_dpkg(machine):
+    """Other systems are asked for what the packages bring."""
+    machine.add("gcc", '[ "$1" = -E ] && exec cat >/dev/null || exit 1')
+    machine.add("cat", ":")
+    machine.add("patch", ":")
+    done = machine.run("harness/vnpu/artifacts/data/packages.sh")
+    lacking = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert not {"gcc", "patch", "libc6-dev", "seabios"} & set(lacking)
+    assert {"bison", "libglib2.0-dev", "python3-venv"} <= set(lacking)
+
+
+def test_user_is_told_what_to_install(machine):
+    names = [row[0] for row in listed()]
+    debian(machine, *names[2:])
+    machine.add("id", "echo 1000")
+    done = machine.run("harness/setup.sh")
+    assert done.returncode == 3
+    expected = f"sudo apt-get install --no-install-recommends --no-remove {names[0]} {names[1]}"
+    assert expected in [line.strip() for line in done.stderr.splitlines()]
+    assert not machine.log.exists()
+
+
+def test_root_installs_and_removes_nothing(machine):
+    names = [row[0] for row in listed()]
+    debian(machine, *names[1:])
+    machine.add("id", "echo 0")
+    done = machine.run("harness/setup.sh")
+    assert done.returncode == 3  # no Python here, which comes next
+    (call,) = machine.log.read_text().splitlines()
+    assert call.split()[0] == "install" and "--no-remove" in call.split()
+    assert call.endswith(names[0])
+
+
+def test_doctor_with_nothing_but_a_shell(machine):
+    debian(machine)
+    script = machine.path / "harness/doctor.sh"
+    # Python may be there at its usual place, and would rightly be taken.
+    script.write_text(script.read_text().replace("/usr/bin/python3", "/nowhere/python3"))
+    done = machine.run("harness/doctor.sh")
+    assert done.returncode == 3
+    assert "no Python 3.11" in done.stdout
+    assert "✗ package          gcc (compiler)" in done.stdout
+
+
+def test_doctor_needs_nothing_installed_and_changes_nothing(machine):
+    """Without .venv, with an empty home, with a Python that has nothing but its library."""
+    debian(machine)
+    plain = machine.path.parent / "plain"
+    plain.write_text(f'#!/bin/sh\nexec {sys.executable} -s -S "$@"\n')
+    plain.chmod(0o755)
+    before = _files(machine)
+    done = machine.run("harness/doctor.sh", PYTHON=str(plain))
+    assert "✓ machine" in done.stdout or "✗ machine" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "the environment .venv is not made yet" in done.stdout
+    assert "✗ package          gcc (compiler)" in done.stdout
+    assert done.returncode == 3
+    assert _files(machine) == before
+
+
+def _files(machine):
+    machine.home.mkdir(exist_ok=True)
+    folders = (machine.home, machine.path)
+    return sorted(str(file) for folder in folders for file in folder.rglob("*"))
