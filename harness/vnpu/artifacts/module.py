@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from vnpu.artifacts import settings
 from vnpu.artifacts.kernel.artifact import KernelArtifact
 from vnpu.base import cache, paths, progress
 from vnpu.base.locks import lock
@@ -32,7 +33,7 @@ class ModuleArtifact:
 def build(kernel: KernelArtifact) -> ModuleArtifact:
     """Build the driver for ``kernel``, with the compiler's extra warnings (W=1) on."""
     source = paths.repo_root() / "kernel"
-    key = cache.digest(kernel.key, source)
+    key = cache.digest(kernel.key, source, *settings.driver_options())
 
     def make(work: Path) -> None:
         with lock(f"module-build-{kernel.key}"):
@@ -75,17 +76,18 @@ def _work_dir(kernel: KernelArtifact, purpose: str) -> Path:
     return paths.cache_dir() / "module-build" / f"{kernel.key}-{purpose}"
 
 
-def _make_modules(kernel: KernelArtifact, source: Path, folder: Path, *settings: str) -> list[str]:
+def _make_modules(kernel: KernelArtifact, source: Path, folder: Path, *overrides: str) -> list[str]:
     cache.sync(source, folder)
     for stale in folder.rglob("*.ko"):
         stale.unlink()
-    if settings:  # a check has to see every file again
+    if overrides:  # a check has to see every file again
         for stale in folder.rglob("*.o"):
             stale.unlink()
-    config = [*_CONFIG, *([_KUNIT_CONFIG] if _has_kunit(kernel) else [])]
+    config = [*_CONFIG, *settings.driver_options()]
+    config += [_KUNIT_CONFIG] if _has_kunit(kernel) else []
     return run(
         ["make", "-C", kernel.build_dir, f"M={folder}", f"-j{os.cpu_count() or 1}", "W=1",
-         *config, *settings, "modules"],
+         *config, *overrides, "modules"],
         f"build the driver for kernel {kernel.release}",
         log=paths.log_dir() / f"module-{kernel.lane}.log",
     ).lines  # fmt: skip

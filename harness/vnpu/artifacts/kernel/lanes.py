@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Kernels to test on, one a lane.
 
-- ``stock``: the distribution's own 6.12 image and headers; nothing is compiled.
+- ``stock``: a kernel of the distribution, image and headers; nothing is compiled. It is the
+  newest 6.12, or what $KERNEL_VERSION asks for.
 - ``debug``: a newer kernel, small, with every checker that can find a driver's faults.
 - ``custom``: the user's own built tree (``KDIR=``), optionally another image (``KERNEL=``).
 """
@@ -12,16 +13,10 @@ import os
 
 from vnpu.artifacts.kernel import custom, debug, stock
 from vnpu.artifacts.kernel.artifact import KernelArtifact
+from vnpu.artifacts.kernel.choice import LANES, lane_of_environment
 from vnpu.base.errors import SetupError
 
-LANES = ("stock", "debug", "custom")
-
-
-def lane_of_environment() -> str:
-    """The lane that the user asked for: ``custom`` if $KDIR is set, else $LANE, else ``stock``."""
-    if os.environ.get("KDIR"):
-        return "custom"
-    return os.environ.get("LANE") or "stock"
+__all__ = ["LANES", "ensure", "lane_of_environment"]
 
 
 def ensure(lane: str) -> KernelArtifact:
@@ -30,6 +25,11 @@ def ensure(lane: str) -> KernelArtifact:
         raise SetupError(
             f"KERNEL= is for a kernel of one's own, and the lane is {lane}",
             "name the tree that modules are built against as well: KDIR=",
+        )
+    if os.environ.get("KERNEL_VERSION") and lane != "stock":
+        raise SetupError(
+            f"KERNEL_VERSION= chooses a kernel of the distribution, and the lane is {lane}",
+            "leave one of them out",
         )
     makers = {"stock": stock.ensure, "debug": debug.ensure, "custom": custom.ensure}
     if lane not in makers:

@@ -9,14 +9,13 @@ import shutil
 from pathlib import Path
 
 from vnpu.artifacts import debian
-from vnpu.artifacts.kernel import modinfo, pvh
+from vnpu.artifacts.kernel import modinfo, pvh, versions
 from vnpu.artifacts.kernel.artifact import KernelArtifact
+from vnpu.artifacts.kernel.versions import Release
 from vnpu.base import cache, paths, progress
 from vnpu.base.errors import BuildError, SetupError
 from vnpu.base.tool import run
 
-#: the long-term series that the driver supports
-SERIES = "6.12"
 #: to be raised when a change of this code makes something else from the same packages
 RECIPE = 2
 #: modules to have in the guest, if the kernel does not have them built in
@@ -34,25 +33,20 @@ _MODULE_DIRS = (
 )
 
 
-def _archive() -> debian.Archive:
-    """Where a 6.12 is: the suites of this release, newest kernels first."""
-    release = debian.codename()
-    if release == "bookworm":  # its own kernel is 6.1
-        return debian.Archive("bookworm-security", "bookworm-backports")
-    return debian.Archive(release, f"{release}-security")
-
-
 def ensure() -> KernelArtifact:
-    """The newest kernel of the series that the archive had when its lists were last fetched."""
-    release = _newest_release()
-    key = cache.digest(release, f"recipe {RECIPE}", str(paths.cache_dir()))
-    folder = cache.artifact("kernel-stock", key, lambda work: _make(work, release, key), keep=2)
+    """The kernel that $KERNEL_VERSION asks for (see versions.find), else the newest 6.12.
+
+    Newest is what the archive had when its lists were last fetched.
+    """
+    release = versions.find()
+    key = cache.digest(release.name, f"recipe {RECIPE}", str(paths.cache_dir()))
+    folder = cache.artifact("kernel-stock", key, lambda work: _make(work, release, key), keep=4)
     order = (folder / "modules/order").read_text().split()
     return KernelArtifact(
         lane="stock",
-        release=release,
-        image=_image(folder, release),
-        build_dir=folder / "usr/src" / f"linux-headers-{release}",
+        release=release.name,
+        image=_image(folder, release.name),
+        build_dir=folder / "usr/src" / f"linux-headers-{release.name}",
         modules=[folder / "modules" / name for name in order],
         key=key,
     )
@@ -67,31 +61,13 @@ def _bzimage(folder: Path, release: str) -> Path:
     return folder / "boot" / f"vmlinuz-{release}"
 
 
-def _newest_release() -> str:
-    names = _archive().names(rf"linux-image-{re.escape(SERIES)}\.[\w.+~]+-amd64")
-    names = [name for name in names if not re.search(r"-(rt|cloud)-amd64", name)]
-    if not names:
-        raise SetupError(
-            f"the package archive has no kernel {SERIES} for {debian.codename() or 'this system'}",
-            "use LANE=debug, or your own built tree with KDIR=",
-        )
-    return names[-1].removeprefix("linux-image-")
-
-
-def _make(work: Path, release: str, key: str) -> None:
-    version = release.removesuffix("-amd64")
-    packages = {
-        f"linux-image-{release}": ("./boot/vmlinuz-*", *_module_members(release)),
-        f"linux-headers-{release}": (),
-        f"linux-headers-{version}-common": (),
-        f"linux-kbuild-{version}": (),
-    }
+def _make(work: Path, kernel: Release, key: str) -> None:
+    release = kernel.name
     with progress.step(f"download kernel {release}"):
         debs = work / "deb"
         debs.mkdir()
-        for package, members in packages.items():
-            deb = _archive().download(package, debs)
-            _unpack(deb, work, members)
+        for package, members in _packages(kernel).items():
+            _unpack(kernel.archive.download(package, debs), work, members)
         shutil.rmtree(debs)
     final = paths.cache_dir() / "kernel-stock" / key
     _relocate(work, final)
@@ -100,8 +76,28 @@ def _make(work: Path, release: str, key: str) -> None:
         pvh.extract(_bzimage(work, release), work / "boot" / f"vmlinux-{release}")
 
 
-def _module_members(release: str) -> tuple[str, ...]:
-    return tuple(f"./lib/modules/{release}/kernel/{pattern}" for pattern in _MODULE_DIRS)
+def _packages(kernel: Release) -> dict[str, tuple[str, ...]]:
+    """The packages that make a kernel, each with the members to unpack (none: all)."""
+    release, version = kernel.name, kernel.name.removesuffix("-amd64")
+    fields = kernel.archive.show(f"linux-image-{release}")
+    # newer ones share what was in one package among several
+    parts = re.findall(rf"linux-(?:binary|modules)-{re.escape(release)}", fields.get("Depends", ""))
+    return {
+        **{part: _members(release) for part in (*parts, f"linux-image-{release}")},
+        f"linux-headers-{release}": (),
+        f"linux-headers-{version}-common": (),
+        f"linux-kbuild-{version}": (),
+    }
+
+
+def _members(release: str) -> tuple[str, ...]:
+    """Patterns of what is wanted of the image and its modules."""
+    modules = [
+        f"./{top}lib/modules/{release}/kernel/{pattern}"
+        for pattern in _MODULE_DIRS
+        for top in ("", "usr/")
+    ]
+    return ("./boot/vmlinuz-*", *modules)
 
 
 def _unpack(deb: Path, work: Path, members: tuple[str, ...]) -> None:
@@ -131,7 +127,11 @@ def _relocate(work: Path, final: Path) -> None:
 
 def _uncompress_modules(work: Path, release: str) -> None:
     """Leave only the modules that are wanted, uncompressed, and the order to load them in."""
-    packed = {modinfo.name_of(path): path for path in work.glob("lib/modules/*/kernel/**/*.ko*")}
+    found = [
+        *work.glob("lib/modules/*/kernel/**/*.ko*"),
+        *work.glob("usr/lib/modules/*/kernel/**/*.ko*"),
+    ]
+    packed = {modinfo.name_of(path): path for path in found}
     if "drm" not in packed or not _bzimage(work, release).exists():
         raise BuildError(f"the package of kernel {release} is incomplete, or is arranged otherwise")
     target = work / "modules"
@@ -148,7 +148,8 @@ def _uncompress_modules(work: Path, release: str) -> None:
     roots = [find(name) for name in WANTED if name in packed]
     order = modinfo.load_order(roots, find)
     (target / "order").write_text("\n".join(path.name for path in order))
-    shutil.rmtree(work / "lib")
+    for top in ("lib", "usr/lib/modules"):  # whichever way the release has it
+        shutil.rmtree(work / top, ignore_errors=True)
 
 
 def _read_module(path: Path) -> bytes:
