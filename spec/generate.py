@@ -77,7 +77,7 @@ def field_table(fields: list[dict[str, Any]], start: int) -> str:
 
 
 def packet_bytes(packet: dict[str, Any]) -> int:
-    return 4 + sum(SIZES[f["type"]] * f.get("count", 1) for f in packet["fields"])
+    return 4 + sum(SIZES[f["type"]] * int(f.get("count", 1)) for f in packet["fields"])
 
 
 def packet_sections(packets: list[dict[str, Any]]) -> str:

@@ -52,7 +52,16 @@ def _findings(script: Path, sources: list[Path], options: tuple[str, ...]) -> li
     root = paths.repo_root()
     names = [source.relative_to(root) for source in sources]
     log = paths.log_dir() / f"checkpatch-{names[0].name}.log"
-    argv = ["perl", script, "--no-tree", "--terse", "--no-summary", *options, "-f", *names]
+    argv: list[str | Path] = [
+        "perl",
+        script,
+        "--no-tree",
+        "--terse",
+        "--no-summary",
+        *options,
+        "-f",
+        *names,
+    ]
     try:
         lines = run(argv, "check the style", cwd=root, log=log).lines
     except BuildError:

@@ -21,24 +21,57 @@ Signature: 8a477f597d28d172789f06886806bc55
 """
 #: the folders of a cache
 KINDS = frozenset(
-    "agent apt initramfs kernel-debug kernel-stock kvm lock log module module-build package qemu "
-    "qemu-scripts qemu-src qemu-src-successor qemu-tree templates uapi".split()
+    "agent apt bare bare-base initramfs kernel-debug kernel-stock kvm lock log module module-build "
+    "package qemu qemu-scripts qemu-src qemu-src-successor qemu-tree templates uapi".split()
 )
 #: those that no other directory is likely to have
 _UNMISTAKABLE = frozenset(("kernel-debug", "kernel-stock", "qemu-src", "qemu-tree"))
 
 
+#: where a built package carries the sources of driver, device, agent and tests
+_CARRIED = Path(__file__).resolve().parents[1] / "_sources"
+
+
 @cache
 def repo_root() -> Path:
-    """The repository: around this file (editable install), else around the current directory."""
-    here = Path(__file__).resolve()
-    for candidate in (*here.parents, Path.cwd(), *Path.cwd().parents):
-        if all((candidate / mark).exists() for mark in _LANDMARKS):
+    """The directory with the sources of driver, device, agent and tests.
+
+    It is the checkout that $VNPU_REPO names, else the one around the current
+    directory, else the one that this package is in, else what a built package
+    carries. Raises SetupError if $VNPU_REPO is none, or there is none.
+    """
+    named = os.environ.get("VNPU_REPO")
+    if named:
+        root = Path(named).expanduser().resolve()
+        if not _is_repo(root):
+            raise SetupError(f"{root} is no checkout of vnpu", "--repo or VNPU_REPO names one")
+        return root
+    for candidate in (Path.cwd(), *Path.cwd().parents, home_checkout(), _CARRIED):
+        if candidate and _is_repo(candidate):
             return candidate
     raise SetupError(
-        "the vnpu repository was not found",
-        "install with `pip install -e .` or run from inside the repository",
+        "no checkout of vnpu was found, and this package carries no sources",
+        "run from inside a checkout, or name one with --repo",
     )
+
+
+def _is_repo(folder: Path) -> bool:
+    return all((folder / mark).exists() for mark in _LANDMARKS)
+
+
+def is_carried() -> bool:
+    """Whether the sources are those of the package, which nothing may be written to."""
+    return repo_root() == _CARRIED
+
+
+def home_checkout() -> Path | None:
+    """The checkout that this package is in, if it is in one."""
+    return next(filter(_is_repo, Path(__file__).resolve().parents), None)
+
+
+def report_dir() -> Path:
+    """Where reports go: ``build/report`` of the checkout, else ``vnpu-report`` right here."""
+    return Path.cwd() / "vnpu-report" if is_carried() else repo_root() / "build/report"
 
 
 def cache_dir() -> Path:

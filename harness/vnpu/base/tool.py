@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from vnpu.base.errors import BuildError, SetupError
 
@@ -161,15 +162,16 @@ def _undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are handled elsewhere
         return
-    handlers = {
-        number: signal.signal(number, lambda *signal_and_frame: came.append(signal_and_frame))
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if callable(signal.getsignal(number))
-    }
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            handlers[number] = handler
+            signal.signal(number, lambda *signal_and_frame: came.append(signal_and_frame))
     try:
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for number, frame in came:
-        handlers[signal.Signals(number)](number, frame)  # type: ignore[operator]
+        for wanted, handler in handlers.items():
+            signal.signal(wanted, handler)
+    for came_number, frame in came:
+        handlers[came_number](came_number, frame)

@@ -116,12 +116,11 @@ class Process:
 
     def read_mem(self, addr: int, size: int) -> bytes:
         """Read memory as a load does. Raises GuestFault."""
-        return b"".join(
-            self._windowed(
-                lambda at: self._start_read(addr + at, min(CHUNK, size - at)),
-                range(0, size, CHUNK),
-            )
+        chunks: list[bytes] = self._windowed(
+            lambda at: self._start_read(addr + at, min(CHUNK, size - at)),
+            range(0, size, CHUNK),
         )
+        return b"".join(chunks)
 
     def write_mem(self, addr: int, data: bytes) -> None:
         """Write memory as a store does. Raises GuestFault."""

@@ -38,11 +38,10 @@ RingFenceFlags = _flags("RING_FENCE")
 RingInvalidateFlags = _flags("RING_INVALIDATE")
 GemmFlags = _flags("GEMM")
 
-Opcode = IntEnum(
-    "Opcode",
-    {p["name"]: p["opcode"] for p in load()["ring_entries"] + load()["packets"]},
-    module=__name__,
-)
+_opcodes: dict[str, int] = {
+    p["name"]: p["opcode"] for p in load()["ring_entries"] + load()["packets"]
+}
+Opcode = IntEnum("Opcode", _opcodes, module=__name__)  # type: ignore[misc]  # known at run time
 
 #: all enumerations by the name the specification gives them
 ENUMS = {

@@ -7,6 +7,8 @@ uint16: ``encode`` makes the stored form, ``decode`` what can be computed with.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from vnpu.hw.codes import Dtype
@@ -26,7 +28,7 @@ def _name(dtype: str | int) -> str:
     return dtype if isinstance(dtype, str) else Dtype(dtype).name
 
 
-def stored(dtype: str | int) -> type[np.generic]:
+def stored(dtype: str | int) -> type[Any]:
     """The NumPy type of an element in memory."""
     return _STORED[_name(dtype)]
 
@@ -114,9 +116,10 @@ def reduce(op: str, src: np.ndarray, dtype: str | int) -> np.ndarray:
     values = decode(src, dtype)
     if result(dtype) == "I32":
         wide = values.astype(np.int64)
-        return (wide.sum(1) if op == "SUM" else wide.max(1)).astype(np.int32)
+        total: np.ndarray = wide.sum(1) if op == "SUM" else wide.max(1)
+        return total.astype(np.int32)
     with np.errstate(all="ignore"):
-        out = values.astype(np.float64).sum(1) if op == "SUM" else values.max(1)
+        out: np.ndarray = values.astype(np.float64).sum(1) if op == "SUM" else values.max(1)
         return out.astype(np.float32)
 
 

@@ -72,7 +72,7 @@ def _flag_names(packet: dict[str, Any]) -> list[str]:
     return names
 
 
-def _header(packet: dict[str, Any]) -> list[Field]:
+def _header(packet: dict[str, Any]) -> list[Field[Any, Any]]:
     return [
         ByteEnumField("opcode", packet["opcode"], {int(op): op.name for op in Opcode}),
         FlagsField("flags", 0, 8, _flag_names(packet)),
@@ -80,7 +80,7 @@ def _header(packet: dict[str, Any]) -> list[Field]:
     ]
 
 
-def _field(entry: dict[str, Any]) -> Field:
+def _field(entry: dict[str, Any]) -> Field[Any, Any]:
     """Enumerations start with their first value, so that a layer is valid as it comes."""
     name = entry["name"]
     if "count" in entry:

@@ -23,7 +23,8 @@ def load() -> dict[str, Any]:
     except OSError as error:
         raise SetupError(f"the hardware specification cannot be read: {error}") from error
     # libyaml is there with every wheel of PyYAML, and parses ten times as fast.
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    spec: dict[str, Any] = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return spec
 
 
 def camel(name: str) -> str:

@@ -75,7 +75,7 @@ class Qmp:
     async def _next_event(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         while True:
             event = dict(await self._events.get())
-            found = event.get("data", {})
+            found: Any = event.get("data", {})
             if event["event"] == name and all(found.get(k) == v for k, v in data.items()):
                 return event
 

@@ -410,7 +410,7 @@ class Queue:
         return packets.FenceRecord(self.npu.load(self.fence_vram, self.fence_at, 16))
 
     def signaled(self, value: int) -> bool:
-        return self.fence_record().value >= value
+        return bool(self.fence_record().value >= value)
 
     def wait(self, value: int | None = None, timeout_s: float = 30.0, step_ns: int = 0) -> None:
         """Until the fence has *value* (default: the last one); RigError on a fault or timeout."""

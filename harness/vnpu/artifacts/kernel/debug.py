@@ -95,11 +95,11 @@ def source_tree() -> Path:
 
 def _recipe() -> _Recipe:
     archive = debian.Archive(SUITES[0])
-    for names in (lambda: [PREFERRED], lambda: archive.names(SERIES)[-1:]):
-        for package in names():
-            fields = archive.show(package)
-            if fields:
-                return _Recipe(package, fields["Version"])
+    fields = archive.show(PREFERRED)
+    if fields:
+        return _Recipe(PREFERRED, fields["Version"])
+    for package in archive.names(SERIES)[-1:]:
+        return _Recipe(package, archive.show(package)["Version"])
     raise SetupError(
         f"no package matches {PREFERRED} or a later one in {SUITES[0]}",
         "use LANE=stock, or your own built tree with KDIR=",

@@ -12,6 +12,7 @@ import lzma
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -56,7 +57,7 @@ def bootable(elf: Path) -> bool:
     try:
         with elf.open("rb") as file:
             return any(
-                note["n_name"] == "Xen" and note["n_type"] == _PHYS32_ENTRY
+                note["n_name"] == "Xen" and cast(object, note["n_type"]) == _PHYS32_ENTRY
                 for segment in ELFFile(file).iter_segments("PT_NOTE")
                 if isinstance(segment, NoteSegment)
                 for note in segment.iter_notes()
