@@ -18,6 +18,7 @@ import rig
 import submit
 from measure import Result, show
 
+from vnpu.artifacts.kernel import choice
 from vnpu.base import paths, progress
 from vnpu.base.errors import VnpuError
 from vnpu.guest import Guest
@@ -67,7 +68,11 @@ def main() -> int:
     known = [*RIG, *GUEST, *SMALL]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(known)}")
-    parser.add_argument("--lane", default="stock", help="kernel to run on (default: %(default)s)")
+    parser.add_argument(
+        "--lane",
+        default=choice.lane_of_environment(),
+        help="kernel to run on (default: %(default)s)",
+    )
     parser.add_argument("--restores", type=int, default=1000, help="consecutive restores to make")
     parser.add_argument(
         "--json",

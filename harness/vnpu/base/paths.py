@@ -32,7 +32,6 @@ _UNMISTAKABLE = frozenset(("kernel-debug", "kernel-stock", "qemu-src", "qemu-tre
 _CARRIED = Path(__file__).resolve().parents[1] / "_sources"
 
 
-@cache
 def repo_root() -> Path:
     """The directory with the sources of driver, device, agent and tests.
 
@@ -40,13 +39,17 @@ def repo_root() -> Path:
     directory, else the one that this package is in, else what a built package
     carries. Raises SetupError if $VNPU_REPO is none, or there is none.
     """
-    named = os.environ.get("VNPU_REPO")
+    return _root_of(os.environ.get("VNPU_REPO"), Path.cwd())
+
+
+@cache
+def _root_of(named: str | None, here: Path) -> Path:
     if named:
         root = Path(named).expanduser().resolve()
         if not _is_repo(root):
             raise SetupError(f"{root} is no checkout of vnpu", "--repo or VNPU_REPO names one")
         return root
-    for candidate in (Path.cwd(), *Path.cwd().parents, home_checkout(), _CARRIED):
+    for candidate in (here, *here.parents, home_checkout(), _CARRIED):
         if candidate and _is_repo(candidate):
             return candidate
     raise SetupError(

@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
-from vnpu.base import paths, progress
 from vnpu.base.errors import VnpuError
+from vnpu.cli import child
+from vnpu.cli.where import tell_root
+
+if TYPE_CHECKING:
+    from vnpu.machine.config import MachineConfig
 
 _EPILOG = """\
 environment:
   KDIR        a built kernel tree to test (lane custom); KERNEL another image for it
+  KERNEL_VERSION  the stock kernel to test: 6.12.117, 7.3, newest (default: the newest 6.12)
   QEMU        a QEMU binary that has -device vnpu;  QEMU_SRC  its source tree or archive
   VNPU_CACHE  where everything fetched and built is kept (default ~/.cache/vnpu)
   VNPU_ACCEL  kvm or tcg instead of finding out
@@ -29,11 +32,11 @@ exit status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; errors become a line and an exit status."""
-    # A plain kill has to stop the tools that run, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    child.catch_termination()
     arguments = _parser().parse_args(argv)
     try:
-        return arguments.run(arguments)
+        _apply_choices(arguments)
+        return int(arguments.run(arguments))
     except VnpuError as error:
         print(f"vnpu: {error.message}", file=sys.stderr)
         details = getattr(error, "console_tail", "") or getattr(error, "excerpt", "")
@@ -47,12 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-class _Terminated(KeyboardInterrupt):
-    """Somebody killed this process, and it alone."""
+def _apply_choices(arguments: argparse.Namespace) -> None:
+    """Options that are variables as well: what is built, and the workers of pytest, read those."""
+    if arguments.repo:
+        os.environ["VNPU_REPO"] = str(Path(arguments.repo).expanduser().resolve())
+    if getattr(arguments, "kdir", None):
+        os.environ["KDIR"] = str(Path(arguments.kdir).expanduser().resolve())
+    if getattr(arguments, "kernel", None):
+        os.environ["KERNEL_VERSION"] = arguments.kernel
+    if hasattr(arguments, "lane") and arguments.lane is None:
+        from vnpu.artifacts.kernel import choice
 
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+        arguments.lane = choice.lane_of_environment()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Build, boot and test the virtual NPU.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--repo",
+        metavar="DIR",
+        help="the checkout to build and test (default: around the current directory, "
+        "else where this command comes from)",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -74,16 +89,26 @@ def _parser() -> argparse.ArgumentParser:
 
     boot = commands.add_parser("boot", help="a shell in a guest with the driver loaded")
     _add_lane(boot)
-    boot.add_argument("--vram", type=int, default=256, metavar="MIB", help="default 256")
+    boot.add_argument("--vram", type=int, metavar="MIB", help="default 256")
     boot.add_argument("--aperture", type=int, metavar="MIB", help="default: as --vram")
-    boot.add_argument("--memory", type=int, default=512, metavar="MIB", help="default 512")
-    boot.add_argument("--iommu", action="store_true", help="put an IOMMU before the device")
+    boot.add_argument("--memory", type=int, metavar="MIB", help="default 512")
+    boot.add_argument("--cpus", type=int, metavar="N", help="default 1")
+    boot.add_argument(
+        "--iommu",
+        action=argparse.BooleanOptionalAction,
+        help="put an IOMMU before the device (default: no)",
+    )
     boot.set_defaults(run=_boot)
 
     test = commands.add_parser("test", help="run tests in guests")
     _add_lane(test)
     test.add_argument("-k", metavar="EXPRESSION", help="only tests that match, as pytest's -k")
     test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="workers")
+    test.add_argument(
+        "--keep-vm",
+        action="store_true",
+        help="stop at a failed test with its machine running and a gdb server in it; one worker",
+    )
     test.add_argument(
         "paths", nargs="*", metavar="PATH", help="default tests/e2e; after -- options of pytest"
     )
@@ -101,13 +126,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_lane(parser: argparse.ArgumentParser) -> None:
-    from vnpu.artifacts.kernel import lanes as kernel
+    from vnpu.artifacts.kernel import choice
 
     parser.add_argument(
         "--lane",
-        choices=kernel.LANES,
-        default=kernel.lane_of_environment(),
-        help="kernel to use (default: %(default)s)",
+        choices=choice.LANES,
+        help=f"kernel to use (default: {choice.lane_of_environment()})",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--kdir", metavar="DIR", help="the kernel built in DIR (lane custom)")
+    which.add_argument(
+        "--kernel",
+        metavar="VERSION",
+        help="a stock kernel of the Debian archive: 6.12.117, 7.3, newest",
     )
 
 
@@ -130,58 +161,45 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _boot(arguments: argparse.Namespace) -> int:
-    from vnpu.machine.config import MIB, MachineConfig
     from vnpu.machine.interactive import boot_interactive
 
-    aperture = arguments.aperture or arguments.vram
-    config = MachineConfig(
-        vram=arguments.vram * MIB,
-        aperture=aperture * MIB,
-        memory=arguments.memory * MIB,
-        iommu=arguments.iommu,
+    tell_root()
+    return boot_interactive(arguments.lane, boot_machine(arguments))
+
+
+def boot_machine(arguments: argparse.Namespace) -> MachineConfig:
+    """The machine to boot: by the options, else by .config, else the default one."""
+    from vnpu.artifacts import settings
+    from vnpu.machine.config import MIB, MachineConfig
+
+    vram = arguments.vram or settings.number("VNPU_VRAM", 256)
+    aperture = arguments.aperture or (0 if arguments.vram else settings.number("VNPU_APERTURE", 0))
+    iommu = arguments.iommu
+    return MachineConfig(
+        vram=vram * MIB,
+        aperture=(aperture or vram) * MIB,
+        memory=(arguments.memory or settings.number("VNPU_MEMORY", 512)) * MIB,
+        smp=arguments.cpus or settings.number("VNPU_CPUS", 1),
+        iommu=settings.load().get("VNPU_IOMMU") == "y" if iommu is None else iommu,
     )
-    return boot_interactive(arguments.lane, config)
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    from vnpu.machine.images import prepare
+    from vnpu.cli import suite
 
-    # Before the workers start: they find everything ready, and say nothing.
-    images = prepare(arguments.lane)
-    chosen = [item for item in arguments.paths if Path(item.partition("::")[0]).exists()]
-    root = paths.repo_root()
-    reports = root / "build/report"
-    name = f"{Path(chosen[0]).name if chosen else 'e2e'}-{arguments.lane}"
-    command = [
-        sys.executable, "-m", "pytest", "-q",
-        f"--lane={arguments.lane}",
-        f"--junitxml={reports / name}.xml",
-        f"--vnpu-html={reports / name}.html",
-    ]  # fmt: skip
-    if arguments.jobs > 1:
-        command += ["-n", str(arguments.jobs)]
-    if arguments.k:
-        command += ["-k", arguments.k]
-    progress.say(f"testing on Linux {images.release} ({arguments.lane})")
-    return _child([*command, *([] if chosen else ["tests/e2e"]), *arguments.paths], root)
+    return suite.run(
+        arguments.lane,
+        chosen=arguments.paths,
+        expression=arguments.k,
+        jobs=arguments.jobs,
+        keep_vm=arguments.keep_vm,
+    )
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    root = paths.repo_root()
+    root = tell_root()
     command = [sys.executable, "tests/bench/run.py", f"--lane={arguments.lane}", *arguments.names]
-    return _child(command, root)
-
-
-def _child(command: list[str], root: Path) -> int:
-    """Run a program of ours on this terminal; Ctrl-C reaches it too, so only wait for its end."""
-    process = subprocess.Popen(command, cwd=root)
-    while True:
-        try:
-            return process.wait()
-        except _Terminated:
-            process.send_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            continue
+    return child.run(command, root)
 
 
 def _clean(arguments: argparse.Namespace) -> int:

@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from vnpu.base import paths
 from vnpu.base.errors import SetupError, VnpuError
 
-REPO = Path(__file__).resolve().parents[4]
+
+def _root() -> Path:
+    try:
+        return paths.repo_root()
+    except SetupError:  # a library without sources: nothing is there to compare with
+        return Path(__file__).resolve().parents[2]
+
+
+REPO = _root()
 VNPU_HEADER = REPO / "kernel" / "include" / "uapi" / "drm" / "vnpu_accel.h"
 
 

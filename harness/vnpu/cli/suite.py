@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Runs tests in guests: pytest, with what it needs made ready before."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vnpu.artifacts.kernel import choice
+from vnpu.base import paths, progress
+from vnpu.base.errors import SetupError
+from vnpu.cli import child
+from vnpu.cli.where import tell_root
+
+#: pytest's exit statuses in terms of ours (see ``vnpu --help``), with what to say
+_STATUSES = {
+    0: (0, ""),
+    1: (1, ""),
+    2: (130, ""),
+    3: (5, "pytest or its plugin failed, not a test"),
+    4: (2, "pytest did not understand its arguments"),
+    5: (2, "no test matches"),
+}
+
+
+def run(
+    lane: str,
+    *,
+    chosen: Sequence[str] = (),
+    expression: str | None = None,
+    jobs: int = 1,
+    keep_vm: bool = False,
+) -> int:
+    """Test on a kernel lane; gives an exit status of the ``vnpu`` command.
+
+    ``chosen`` are files, directories and node ids, relative to the current
+    directory or to the checkout, and options of pytest; without any of the
+    former all of tests/e2e runs. ``expression`` is pytest's ``-k``.
+    Raises SetupError, BuildError, KeyboardInterrupt.
+    """
+    from vnpu.machine.images import prepare
+
+    root = tell_root()
+    arguments = [_resolved(argument, root) for argument in chosen]
+    tests = [argument for argument in arguments if not argument.startswith("-")]
+    places = [item for item in tests if Path(item.partition("::")[0]).exists()]
+    # Before the workers start: they find everything ready, and say nothing.
+    images = prepare(lane)
+    report = paths.report_dir() / report_name(places, lane)
+    command = [
+        sys.executable, "-m", "pytest", "-q",
+        f"--lane={lane}",
+        f"--junitxml={report}.xml",
+        f"--vnpu-html={report}.html",
+    ]  # fmt: skip
+    keep_vm = keep_vm or "--keep-vm" in arguments
+    if keep_vm:
+        command.append("--keep-vm")
+        jobs = 1  # a worker has no terminal to stop at
+    if jobs > 1:
+        command += ["-n", str(jobs)]
+    if expression:
+        command += ["-k", expression]
+    progress.say(f"testing on Linux {images.release} ({lane})")
+    arguments = [argument for argument in arguments if argument != "--keep-vm"]
+    command += [*([] if places else ["tests/e2e"]), *arguments]
+    env = {}
+    if paths.is_carried():
+        command += ["-p", "no:cacheprovider"]
+        env["PYTHONDONTWRITEBYTECODE"] = "1"
+    status = child.run(command, root, env, interactive=keep_vm)
+    return translated(status)
+
+
+def translated(status: int) -> int:
+    """An exit status of pytest as one of ours, with a word on what is meant."""
+    ours, text = _STATUSES.get(status, (status if status > 0 else 128 - status, ""))
+    if text:
+        print(f"vnpu: {text}", file=sys.stderr)
+    return ours
+
+
+def report_name(places: Sequence[str], lane: str) -> str:
+    """The name of a report: of the first place that is tested, and of the kernel."""
+    if places:
+        file, _, test = places[0].partition("::")
+        name = Path(file).stem + (f"-{test}" if test else "")
+    else:
+        name = "e2e"
+    version = choice.kernel_version() if lane == "stock" else ""
+    # names of tests may be anything, and long
+    parts = (name[:80], lane, version)
+    return "-".join(re.sub(r"[^\w.+=-]+", "_", part).strip("_") for part in parts if part)
+
+
+def _resolved(argument: str, root: Path) -> str:
+    """A path of the current directory or the checkout, absolute; all else as it is.
+
+    Raises SetupError for a path of tests that is in neither.
+    """
+    if argument.startswith("-"):
+        return argument
+    file, separator, test = argument.partition("::")
+    for base in (Path.cwd(), root):
+        if (base / file).exists():
+            return f"{(base / file).resolve()}{separator}{test}"
+    if separator or file.endswith(".py") or "/" in file:
+        raise SetupError(f"there is no {file}, here or in {root}")
+    return argument

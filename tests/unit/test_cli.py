@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""The command: what it makes of its arguments, and what its exit status says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vnpu.base import paths
+from vnpu.base.errors import SetupError
+from vnpu.cli import main, suite
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """What the command puts into the environment goes with the test."""
+    for name in ("KDIR", "KERNEL", "KERNEL_VERSION", "LANE", "VNPU_REPO"):
+        monkeypatch.setenv(name, "")
+
+
+@pytest.mark.parametrize(
+    ("pytests", "ours"), [(0, 0), (1, 1), (2, 130), (3, 5), (4, 2), (5, 2), (-9, 137)]
+)
+def test_exit_statuses_of_pytest_are_not_taken_for_ours(pytests, ours):
+    assert suite.translated(pytests) == ours
+
+
+def test_no_match_is_wrong_usage_and_says_so(capfd):
+    assert suite.translated(5) == 2
+    assert "no test matches" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("places", "name"),
+    [
+        ([], "e2e-stock"),
+        (["/x/tests/kunit"], "kunit-stock"),
+        (["/x/test_bo.py::test_a[/dev/null]"], "test_bo-test_a_dev_null-stock"),
+    ],
+)
+def test_report_names_are_file_names(places, name):
+    assert suite.report_name(places, "stock") == name
+
+
+def test_report_of_a_chosen_kernel_has_its_own_name(monkeypatch):
+    monkeypatch.setenv("KERNEL_VERSION", "7.3")
+    assert suite.report_name([], "stock") == "e2e-stock-7.3"
+    assert suite.report_name([], "debug") == "e2e-debug"
+
+
+def test_paths_are_of_the_current_directory_or_the_checkout(tmp_path, monkeypatch):
+    root = paths.repo_root()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").touch()
+    assert suite._resolved("mine.py::test_x", root) == f"{tmp_path}/mine.py::test_x"
+    assert suite._resolved("tests/e2e/test_bo.py", root) == f"{root}/tests/e2e/test_bo.py"
+    assert suite._resolved("--lf", root) == "--lf"
+    with pytest.raises(SetupError, match=r"there is no tests/nothing\.py"):
+        suite._resolved("tests/nothing.py", root)
+
+
+def checkout(folder):
+    for mark in ("spec", "kernel", "qemu-device"):
+        (folder / mark).mkdir(parents=True)
+    (folder / "spec/vnpu.yaml").touch()
+    return folder
+
+
+def test_checkout_around_the_current_directory_comes_first(tmp_path, monkeypatch):
+    own = paths.repo_root()
+    other = checkout(tmp_path / "other")
+    (other / "deep/er").mkdir(parents=True)
+    monkeypatch.chdir(other / "deep/er")
+    assert paths.repo_root() == other
+    monkeypatch.chdir(tmp_path)
+    assert paths.repo_root() == own
+    monkeypatch.setenv("VNPU_REPO", str(other))
+    assert paths.repo_root() == other
+    monkeypatch.setenv("VNPU_REPO", str(tmp_path))
+    with pytest.raises(SetupError, match="is no checkout"):
+        paths.repo_root()
+
+
+def test_the_checkout_is_told_where_it_may_surprise(tmp_path, monkeypatch, capfd):
+    from vnpu.cli.where import tell_root
+
+    monkeypatch.chdir(tmp_path)
+    root = tell_root()
+    assert f"using the checkout {root}" in capfd.readouterr().err
+    monkeypatch.chdir(root)
+    tell_root()
+    assert capfd.readouterr().err == ""
+
+
+def test_options_become_variables_for_what_is_built():
+    arguments = main._parser().parse_args(["test", "--kernel", "7.3"])
+    main._apply_choices(arguments)
+    assert os.environ["KERNEL_VERSION"] == "7.3"
+    assert arguments.lane == "stock"
+    arguments = main._parser().parse_args(["test", "--kdir", "/somewhere"])
+    main._apply_choices(arguments)
+    assert arguments.lane == "custom"
+    with pytest.raises(SystemExit) as caught:
+        main._parser().parse_args(["test", "--kdir", "/x", "--kernel", "7.3"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ending_a_command_ends_all_that_it_started(tmp_path, number):
+    """A plain kill, as a CI system does it, reaches the grandchildren too."""
+    pid_file = tmp_path / "pid"
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pathlib import Path\n"
+        "from vnpu.cli import child\n"
+        "child.catch_termination()\n"
+        f"child.run([{sys.executable!r}, '-c', {_starter(pid_file)!r}], Path.cwd())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (pid_file.exists() and pid_file.read_text().strip()):
+        assert time.monotonic() < deadline, "the command did not start"
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.wait(timeout=60)
+    while _runs(int(pid_file.read_text())):
+        assert time.monotonic() < deadline, "a grandchild is left"
+        time.sleep(0.02)
+
+
+def _starter(pid_file):
+    """A program with a child. A shell's background job would ignore interrupts."""
+    return (
+        "import signal, subprocess\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        f"open({str(pid_file)!r}, 'w').write(str(child.pid))\n"
+        "child.wait()"
+    )
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
