@@ -5,8 +5,9 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
-# The kernel to test on: stock, debug, or custom when KDIR names a built tree.
-LANE ?= $(if $(KDIR),custom,stock)
+# The kernel to test on: stock, debug, or custom when KDIR names a built tree. If it is
+# not said, .config decides (see harness/Kconfig), else it is stock.
+LANE ?=
 # Workers, each with a virtual machine of its own.
 JOBS ?= $(shell nproc)
 # Run only tests that match, as pytest's -k.
@@ -18,51 +19,67 @@ VENV := .venv
 READY := $(VENV)/.ready
 PYTHON_BIN := $(VENV)/bin/python
 VNPU := $(VENV)/bin/vnpu
+# Reads harness/Kconfig, writes .config.
+KCONFIG := KCONFIG_CONFIG=$(CURDIR)/.config srctree=$(CURDIR) $(PYTHON_BIN) -m
 PYTEST := $(PYTHON_BIN) -m pytest -q $(if $(K),-k '$(K)')
 REPORTS := build/report
 
-export KDIR KERNEL QEMU QEMU_SRC VNPU_CACHE
+export KDIR KERNEL KERNEL_VERSION QEMU QEMU_SRC VNPU_CACHE
 # Compiled Python is kept, which saves each run seconds, but not between the sources.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup qemu-test check bench boot doctor lint format unit abi device device-asan \
+.PHONY: help setup qemu-test check check-bare bench boot menuconfig defconfig doctor lint format unit setup-test abi device device-asan \
 	kunit spec uapi abi-golden clean distclean
 
 help: ## what can be made
-	@echo 'make TARGET [LANE=stock|debug] [KDIR=DIR] [JOBS=N] [K=EXPRESSION] [ARGS=...]'
+	@echo 'make TARGET [LANE=stock|debug] [KERNEL_VERSION=7.3] [KDIR=DIR] [JOBS=N] [K=EXPRESSION]'
+	@echo '     [ARGS=...]'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-$(READY): pyproject.toml harness/setup.sh harness/vnpu/artifacts/data/packages.txt
+$(READY): pyproject.toml harness/setup.sh $(addprefix harness/vnpu/artifacts/data/packages.,txt sh)
 	@sh harness/setup.sh
 
 setup: $(READY) ## install what is missing on this machine, make .venv
 
 qemu-test: $(READY) ## build what is missing, boot, run the end-to-end tests
-	@$(VNPU) test --lane $(LANE) --jobs $(JOBS) $(if $(K),-k '$(K)') -- $(ARGS)
+	@$(VNPU) test $(if $(LANE),--lane $(LANE)) --jobs $(JOBS) $(if $(K),-k '$(K)') -- $(ARGS)
 
 check: $(READY) ## every gate: lint, unit, ABI, device, both kernels, KUnit
-	@$(PYTHON_BIN) tools/check.py --jobs $(JOBS)
+	@$(PYTHON_BIN) tools/check.py --jobs $(JOBS) $(if $(BARE),--bare)
+
+check-bare: $(READY) ## on bare Debian machines, as root; VARIANT=debian12|debian12-user|debian13
+	@$(PYTHON_BIN) tools/bare/check_bare.py $(addprefix --variant=,$(VARIANT)) \
+		JOBS=$(JOBS) $(if $(K),K='$(K)') $(if $(ARGS),ARGS='$(ARGS)')
 
 bench: $(READY) ## measure; ARGS names benchmarks
-	@$(PYTHON_BIN) tests/bench/run.py --lane $(LANE) $(ARGS)
+	@$(PYTHON_BIN) tests/bench/run.py $(if $(LANE),--lane $(LANE)) $(ARGS)
 
 boot: $(READY) ## a shell in a guest with the driver loaded
-	@$(VNPU) boot --lane $(LANE)
+	@$(VNPU) boot $(if $(LANE),--lane $(LANE))
 
-doctor: $(READY) ## what this machine has, and what is missing
-	@$(VNPU) doctor
+menuconfig: $(READY) ## choose driver's options, default kernel, machine; writes .config
+	@$(KCONFIG) menuconfig harness/Kconfig
 
-lint: $(READY) ## ruff, generated files, checkpatch, sparse
-	@$(PYTHON_BIN) tools/lint.py
+defconfig: $(READY) ## .config with what applies without one
+	@$(KCONFIG) alldefconfig harness/Kconfig
+
+doctor: ## what this machine has, and what is missing
+	@sh harness/doctor.sh
+
+lint: $(READY) ## ruff, types, generated files, checkpatch, sparse; ARGS=quick|slow
+	@$(PYTHON_BIN) tools/lint.py $(ARGS)
 
 format: $(READY) ## format the Python sources
 	@$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format .
 
 unit: $(READY) ## tests that need nothing but Python and a compiler
 	@$(PYTEST) tests/unit --junitxml $(REPORTS)/unit.xml $(ARGS)
+
+setup-test: $(READY) ## set-up, doctor and the package, on machines that lack things
+	@$(PYTEST) tests/setup --junitxml $(REPORTS)/setup.xml $(ARGS)
 
 abi: $(READY) ## the uAPI header: layout, 32 against 64 bits, golden file
 	@$(PYTEST) tests/abi --junitxml $(REPORTS)/abi.xml $(ARGS)
