@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from vnpu.artifacts.kernel.choice import LANES, lane_of_environment
 from vnpu.machine.machine import DIRECTORY
 
+__all__ = ["LANES", "Options", "add"]
+
 _KEY = pytest.StashKey["Options"]()
-LANES = ("stock", "debug", "custom")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Options:
             os.environ["KDIR"] = str(Path(kdir).expanduser().resolve())
         lane = config.getoption("--lane")
         if lane is None:
-            lane = "custom" if os.environ.get("KDIR") else os.environ.get("LANE") or "stock"
+            lane = lane_of_environment()
         log_dir = config.getoption("--vm-log-dir")
         return cls(
             lane=lane,
