@@ -11,6 +11,7 @@
 #include "vnpu_bo.h"
 #include "vnpu_drv.h"
 #include "vnpu_fdinfo.h"
+#include "vnpu_ring.h"
 
 static const char * const vnpu_engine_class_names[VNPU_NUM_ENGINE_CLASSES] = {
 	[DRM_VNPU_ENGINE_COPY] = "copy",
@@ -33,12 +34,13 @@ void vnpu_stats_put(struct vnpu_stats *stats)
 	kref_put(&stats->ref, vnpu_stats_release);
 }
 
-/* Times count when a job has finished; those of queues that are gone stay. */
+/* A job that runs counts as far as it is; times of queues that are gone stay. */
 void vnpu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 {
 	struct vnpu_file *vfile = to_vnpu_file(file);
 	u32 i;
 
+	vnpu_ring_sample_busy(vfile->vdev, vfile->stats);
 	for (i = 0; i < VNPU_NUM_ENGINE_CLASSES; i++) {
 		const char *name = vnpu_engine_class_names[i];
 

@@ -272,6 +272,8 @@ int vnpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *
 		return -ENOENT;
 	ring = queue->ring;
 
+	vnpu_ring_sample_busy(queue->vdev, ring->stats);
+
 	spin_lock_irq(&ring->lock);
 	args->state = ring->state;
 	args->fault_code = 0;

@@ -333,7 +333,7 @@ void vnpu_ring_wait_idle(struct vnpu_ring *ring)
 	wait_event(ring->idle, vnpu_ring_has_no_job(ring));
 }
 
-/* Time on engines of the jobs that have finished. */
+/* Time on engines that is accounted so far. */
 u64 vnpu_ring_busy_ns(struct vnpu_ring *ring)
 {
 	unsigned long irq;
@@ -371,18 +371,66 @@ static void vnpu_ring_hw_start(struct vnpu_ring *ring)
 		     VNPU_QUEUE_CONTROL_ENABLE_MASK);
 }
 
-/*
- * What the hardware knows and loses in a reset, once it is known to be stopped
- * or is about to be: the time that unfinished jobs have taken.
+/* The two halves are read apart while the counter runs. */
+static u64 vnpu_ring_read_busy(struct vnpu_ring *ring)
+{
+	u32 reg = vnpu_ring_reg(ring, VNPU_QUEUE_REG_BUSY_LO);
+	u32 lo, hi, again = vnpu_read32(ring->vdev, reg + 4);
+
+	do {
+		hi = again;
+		lo = vnpu_read32(ring->vdev, reg);
+		again = vnpu_read32(ring->vdev, reg + 4);
+	} while (hi != again);
+
+	return (u64)hi << 32 | lo;
+}
+
+/**
+ * vnpu_ring_hw_save() - Account the time that unfinished jobs have taken
+ * @ring: Ring that has its hardware queue.
+ *
+ * The hardware knows it, and loses it in a reset. vnpu_device.reset_lock held,
+ * device there.
  */
 void vnpu_ring_hw_save(struct vnpu_ring *ring)
 {
-	u64 busy = vnpu_read64(ring->vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_BUSY_LO));
+	u64 busy = vnpu_ring_read_busy(ring);
 	unsigned long irq;
 
 	spin_lock_irqsave(&ring->lock, irq);
 	vnpu_ring_account(ring, busy);
 	spin_unlock_irqrestore(&ring->lock, irq);
+}
+
+/**
+ * vnpu_ring_sample_busy() - Account the time of jobs that run now
+ * @vdev: Device.
+ * @stats: Of whose rings, those included that only their last jobs keep.
+ *
+ * What was accounted before stays if the device is gone. Takes
+ * vnpu_device.reset_lock.
+ */
+void vnpu_ring_sample_busy(struct vnpu_device *vdev, struct vnpu_stats *stats)
+{
+	struct vnpu_ring *ring;
+	int idx;
+	u32 i;
+
+	down_read(&vdev->reset_lock);
+	mutex_lock(&vdev->rings_lock);
+	if (vdev->wedged || !drm_dev_enter(&vdev->drm, &idx))
+		goto out_unlock;
+
+	for (i = VNPU_FIRST_USER_QUEUE; i < vdev->num_queues; i++) {
+		ring = vdev->rings[i];
+		if (ring && ring->stats == stats)
+			vnpu_ring_hw_save(ring);
+	}
+	drm_dev_exit(idx);
+out_unlock:
+	mutex_unlock(&vdev->rings_lock);
+	up_read(&vdev->reset_lock);
 }
 
 /* Stop the queue whatever it does. It fails if the hardware does not obey. */

@@ -181,6 +181,9 @@ bool vnpu_ring_has_begun_job(struct vnpu_ring *ring);
 void vnpu_ring_count_failed(struct vnpu_ring *ring);
 u64 vnpu_ring_busy_ns(struct vnpu_ring *ring);
 
+/* Process context. */
+void vnpu_ring_sample_busy(struct vnpu_device *vdev, struct vnpu_stats *stats);
+
 /* For recovery: vnpu_device.reset_lock held for writing, device there. */
 int vnpu_ring_hw_reset(struct vnpu_ring *ring);
 void vnpu_ring_hw_save(struct vnpu_ring *ring);

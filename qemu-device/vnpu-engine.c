@@ -18,10 +18,7 @@
 /* Engine thread, or BQL if there are no threads */
 static void engine_run_part(VnpuEngine *e)
 {
-    int64_t start = get_clock();
-
     e->job.completed = vnpu_packet_exec(e->exec, &e->job);
-    e->job.ns = get_clock() - start;
 }
 
 static void *engine_thread(void *opaque)
@@ -36,9 +33,11 @@ static void *engine_thread(void *opaque)
             continue;
         }
         e->phase = VNPU_PHASE_RUNNING;
+        e->started = get_clock();
         qemu_mutex_unlock(&c->lock);
         engine_run_part(e);
         qemu_mutex_lock(&c->lock);
+        e->job.ns = get_clock() - e->started;
         e->phase = VNPU_PHASE_DONE;
         qemu_cond_broadcast(&c->idle);
         c->ops->kick(c->opaque);
@@ -58,7 +57,9 @@ void vnpu_engine_submit(VnpuEngine *e)
     e->job.completed = false;
     e->job.ns = 0;
     if (!c->threads) {
+        e->started = get_clock();
         engine_run_part(e);
+        e->job.ns = get_clock() - e->started;
         e->phase = VNPU_PHASE_DONE;
         return;
     }
@@ -72,6 +73,16 @@ bool vnpu_engine_done(VnpuEngine *e)
 {
     QEMU_LOCK_GUARD(&e->core->lock);
     return e->phase == VNPU_PHASE_DONE;
+}
+
+uint64_t vnpu_engine_busy_ns(VnpuEngine *e)
+{
+    if (!e->busy) {
+        return 0;
+    }
+    QEMU_LOCK_GUARD(&e->core->lock);
+    return e->phase == VNPU_PHASE_RUNNING ? get_clock() - e->started
+                                          : e->job.ns;
 }
 
 void vnpu_engine_wait(VnpuEngine *e)

@@ -129,6 +129,7 @@ typedef struct VnpuEngine {
     QemuThread thread;
     QemuCond work;
     VnpuPhase phase;            /* under the core's lock */
+    int64_t started;            /* same: when the running part began */
 } VnpuEngine;
 
 typedef struct VnpuContext {
@@ -318,6 +319,9 @@ void vnpu_engine_submit(VnpuEngine *e);
 /* Is a part ready to be collected? */
 bool vnpu_engine_done(VnpuEngine *e);
 void vnpu_engine_wait(VnpuEngine *e);
+/* Time of the part on the engine so far; zero if there is none */
+uint64_t vnpu_engine_busy_ns(VnpuEngine *e);
+
 /* Stop the running part; true if it had come to its end */
 bool vnpu_engine_stop(VnpuEngine *e);
 /* Forget the packet: the engine is free */

@@ -188,9 +188,9 @@ static uint32_t reg_engine_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_ENGINE_REG_JOBS:
         return e->jobs;
     case VNPU_ENGINE_REG_BUSY_LO:
-        return reg_lo(e->busy_ns);
+        return reg_lo(e->busy_ns + vnpu_engine_busy_ns(e));
     case VNPU_ENGINE_REG_BUSY_HI:
-        return reg_hi(e->busy_ns);
+        return reg_hi(e->busy_ns + vnpu_engine_busy_ns(e));
     default:
         return 0;
     }
@@ -260,6 +260,20 @@ static uint32_t reg_queue_status(VnpuCore *c, unsigned n)
            c->queue[n].fault << VNPU_QUEUE_STATUS_FAULT_SHIFT;
 }
 
+static uint64_t reg_queue_busy_ns(VnpuCore *c, unsigned n)
+{
+    uint64_t ns = c->queue[n].busy_ns;
+
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+
+        if (e->busy && e->job.queue == n) {
+            ns += vnpu_engine_busy_ns(e);
+        }
+    }
+    return ns;
+}
+
 static uint32_t reg_queue_read(VnpuCore *c, unsigned n, uint32_t reg)
 {
     VnpuQueue *q = &c->queue[n];
@@ -301,9 +315,9 @@ static uint32_t reg_queue_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_QUEUE_REG_FAULT_IP_HI:
         return reg_hi(q->fault_ip);
     case VNPU_QUEUE_REG_BUSY_LO:
-        return reg_lo(q->busy_ns);
+        return reg_lo(reg_queue_busy_ns(c, n));
     case VNPU_QUEUE_REG_BUSY_HI:
-        return reg_hi(q->busy_ns);
+        return reg_hi(reg_queue_busy_ns(c, n));
     default:
         return 0;
     }

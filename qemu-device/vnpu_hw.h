@@ -220,7 +220,7 @@
 /* ro: packets finished, wraps */
 #define VNPU_ENGINE_REG_JOBS			0x0c
 
-/* ro: ns spent in packets */
+/* ro: ns spent in packets, the running one so far included */
 #define VNPU_ENGINE_REG_BUSY_LO			0x10
 
 /* ro: high half of BUSY */
@@ -316,7 +316,10 @@
 /* ro: high half of FAULT_IP */
 #define VNPU_QUEUE_REG_FAULT_IP_HI		0x3c
 
-/* ro: ns its packets spent on engines */
+/*
+ * ro: ns its packets spent on engines, the running one so far included; no
+ * latch: read HI, LO and HI again
+ */
 #define VNPU_QUEUE_REG_BUSY_LO			0x40
 
 /* ro: high half of BUSY */

@@ -7,7 +7,17 @@ import pytest
 
 from vnpu.hw import const, packets, regs
 from vnpu.hw.codes import Access, EngineType, Fault, QueueState
-from vnpu.hw.packets import Copy, Fill, Nop, RingFence, RingIndirect, RingNop, Signal, Wait
+from vnpu.hw.packets import (
+    Copy,
+    Fill,
+    Gemm,
+    Nop,
+    RingFence,
+    RingIndirect,
+    RingNop,
+    Signal,
+    Wait,
+)
 from vnpu.hw.regs import EngineReg, QueueReg, Reg
 from vnpu.qtest.npu import PHYS_VRAM
 
@@ -234,6 +244,23 @@ def test_counters(each_npu):
     assert queue.read64(QueueReg.BUSY) == records[2]
     assert npu.read64(regs.engine(queue.engine) + EngineReg.BUSY) == records[2]
     assert regs.unpack("STATUS", npu.read32(Reg.STATUS))["BUSY"] == 0
+
+
+def test_busy_grows_while_a_packet_runs(npu):
+    """Queue and engine show the packet's time so far, and no less when it has ended."""
+    queue = npu.queue(2, kind=EngineType.TENSOR)
+    a, b, c = (PHYS_VRAM | at for at in (16 << 20, 20 << 20, 24 << 20))
+    dim = 1024
+    queue.submit(Gemm(dtype="I8", a=a, b=b, c=c, m=dim, n=dim, k=dim, lda=dim, ldb=dim, ldc=dim))
+    engine = regs.engine(queue.engine) + EngineReg.BUSY
+    samples = []
+    while queue.read32(QueueReg.PROGRESS) == 0:
+        samples += [queue.read64(QueueReg.BUSY), npu.read64(engine)]
+    queue.wait()
+    samples += [queue.fence_record().busy_ns, queue.read64(QueueReg.BUSY)]
+    assert samples == sorted(samples)
+    assert len(set(samples)) > 10
+    assert samples[-1] == samples[-2] == npu.read64(engine)
 
 
 def test_all_queues_at_once(npu):

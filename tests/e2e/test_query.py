@@ -3,6 +3,7 @@
 
 import errno
 import re
+import time
 
 import pytest
 from calls import name
@@ -10,7 +11,8 @@ from support import MIB, PAGE, Copier, Gate, raises_errno
 
 from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Engine
 from vnpu.hw import const
-from vnpu.hw.packets import Fill, Nop
+from vnpu.hw.codes import Dtype
+from vnpu.hw.packets import Fill, Gemm, Nop
 from vnpu.uapi import abi
 
 KINDS = {
@@ -251,6 +253,50 @@ def test_fdinfo_engine_time_grows_with_work(npu, other):
     assert engine_ns(npu, "copy") > middle
     assert engine_ns(npu, "tensor") == before[1], "another engine"
     assert engine_ns(other, "copy") == before[2], "another client"
+
+
+def long_job(npu):
+    """A queue, and the fence of a job that is one packet of some hundred milliseconds."""
+    vm = npu.vm_create()
+    n = 1536
+    a, c = (vm.bind(npu.bo_create(n * n * 4, placement=VRAM)) for _ in range(2))
+    queue = npu.queue_create(vm, engine=TENSOR)
+    packet = Gemm(dtype=Dtype.F32, a=a, b=a, c=c, m=n, n=n, k=n, lda=n, ldb=n, ldc=n)
+    return queue, queue.submit([packet])
+
+
+@pytest.mark.parametrize("source", ["fdinfo", "query"])
+def test_busy_time_of_a_job_that_runs(npu, source):
+    """A tool that samples sees the engine busy all the time, not at the end of the job."""
+    queue, fence = long_job(npu)
+
+    def busy():
+        return engine_ns(npu, "tensor") if source == "fdinfo" else queue.query().busy_ns
+
+    start = time.monotonic_ns()
+    running = []
+    while not fence.done():
+        running.append(busy())
+    last = busy()
+    assert len(running) > 5
+    assert [*running, last] == sorted([*running, last])
+    assert len(set(running[:-1])) > len(running) // 2, "it grows while the job runs"
+    assert last <= time.monotonic_ns() - start + 10**9
+    npu.proc.poll({}, timeout_ms=50)
+    assert busy() == last, "it rests while nothing runs"
+
+
+def test_busy_time_of_a_queue_that_is_destroyed(npu):
+    """Its job runs on, and is the client's as before."""
+    queue, fence = long_job(npu)
+    while not engine_ns(npu, "tensor"):
+        assert not fence.done()
+    queue.destroy()
+    before = engine_ns(npu, "tensor")
+    assert not fence.done()
+    while engine_ns(npu, "tensor") <= before:
+        assert not fence.done()
+    fence.wait()
 
 
 def test_fdinfo_engine_time_is_kept_when_the_queue_goes(npu):

@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "695154a8d91eadfe68cc2ab24f97f73358403d831798633040b30ef9b287571f"
+HEADER_SHA256 = "85404d7bae3c98af274265beea86a91ee78017a27f8a7d08a68abaeacbda9076"
 
 MAX_ENGINE_CLASSES = 0x8
 """Engine classes that a query can return."""
@@ -859,7 +859,7 @@ class QueueQuery(Struct):
     fault_ip: Out: address of the packet that faulted.
     jobs_submitted: Out: jobs submitted so far.
     jobs_completed: Out: jobs finished so far, failed ones included.
-    busy_ns: Out: ns that finished jobs have spent on engines.
+    busy_ns: Out: ns that jobs have spent on engines, the running one so far included.
     """
 
     _c_name_ = "struct drm_vnpu_queue_query"

@@ -502,7 +502,9 @@ struct drm_vnpu_queue_query {
 	/** @jobs_completed: Out: jobs finished so far, failed ones included. */
 	__u64 jobs_completed;
 
-	/** @busy_ns: Out: ns that finished jobs have spent on engines. */
+	/** @busy_ns: Out: ns that jobs have spent on engines, the running one so
+	 * far included.
+	 */
 	__u64 busy_ns;
 };
 
