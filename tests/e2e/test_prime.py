@@ -207,15 +207,6 @@ def test_device_writes_to_an_exported_buffer(npu):
     assert out.read() == bytes([4, 3, 2, 1]) * (PAGE // 4)
 
 
-def test_poll_of_a_dma_buf_waits_for_the_device(npu):
-    """Readable when the last write is over, as for any driver's dma-buf."""
-    c = Copier(npu)
-    bo, va = c.buffer(PAGE, VRAM)
-    fd = bo.export()
-    c.queue.submit([Fill(pattern=1, dst=va, size=PAGE)]).wait()
-    assert npu.proc.poll({fd: 1}, timeout_ms=2000) == {fd: 1}
-
-
 # buffers of another driver
 
 

@@ -37,6 +37,7 @@ DMA_BUF_SYNC_WRITE = 0x2
 DMA_BUF_SYNC_START = 0x0
 DMA_BUF_SYNC_END = 0x4
 UDMABUF_FLAGS_CLOEXEC = 0x1
+VGEM_FENCE_WRITE = 0x1
 
 
 class Version(Struct):
@@ -790,6 +791,58 @@ class DmaBufSync(Struct):
         self.flags = flags
 
 
+class DmaBufExportSyncFile(Struct):
+    """struct dma_buf_export_sync_file"""
+
+    _c_name_ = "struct dma_buf_export_sync_file"
+    _size_ = 8
+    _fields_ = (
+        Field("flags", 0, "u32"),
+        Field("fd", 4, "s32"),
+    )
+    __slots__ = (
+        "flags",
+        "fd",
+    )
+    flags: int
+    fd: int
+
+    def __init__(
+        self,
+        *,
+        flags: int = 0,
+        fd: int = 0,
+    ) -> None:
+        self.flags = flags
+        self.fd = fd
+
+
+class DmaBufImportSyncFile(Struct):
+    """struct dma_buf_import_sync_file"""
+
+    _c_name_ = "struct dma_buf_import_sync_file"
+    _size_ = 8
+    _fields_ = (
+        Field("flags", 0, "u32"),
+        Field("fd", 4, "s32"),
+    )
+    __slots__ = (
+        "flags",
+        "fd",
+    )
+    flags: int
+    fd: int
+
+    def __init__(
+        self,
+        *,
+        flags: int = 0,
+        fd: int = 0,
+    ) -> None:
+        self.flags = flags
+        self.fd = fd
+
+
 class DmaHeapAllocationData(Struct):
     """struct dma_heap_allocation_data"""
 
@@ -862,6 +915,119 @@ class UdmabufCreate(Struct):
         self.size = size
 
 
+class ModeCreateDumb(Struct):
+    """struct drm_mode_create_dumb"""
+
+    _c_name_ = "struct drm_mode_create_dumb"
+    _size_ = 32
+    _fields_ = (
+        Field("height", 0, "u32"),
+        Field("width", 4, "u32"),
+        Field("bpp", 8, "u32"),
+        Field("flags", 12, "u32"),
+        Field("handle", 16, "u32"),
+        Field("pitch", 20, "u32"),
+        Field("size", 24, "u64"),
+    )
+    __slots__ = (
+        "height",
+        "width",
+        "bpp",
+        "flags",
+        "handle",
+        "pitch",
+        "size",
+    )
+    height: int
+    width: int
+    bpp: int
+    flags: int
+    handle: int
+    pitch: int
+    size: int
+
+    def __init__(
+        self,
+        *,
+        height: int = 0,
+        width: int = 0,
+        bpp: int = 0,
+        flags: int = 0,
+        handle: int = 0,
+        pitch: int = 0,
+        size: int = 0,
+    ) -> None:
+        self.height = height
+        self.width = width
+        self.bpp = bpp
+        self.flags = flags
+        self.handle = handle
+        self.pitch = pitch
+        self.size = size
+
+
+class VgemFenceAttach(Struct):
+    """struct drm_vgem_fence_attach"""
+
+    _c_name_ = "struct drm_vgem_fence_attach"
+    _size_ = 16
+    _fields_ = (
+        Field("handle", 0, "u32"),
+        Field("flags", 4, "u32"),
+        Field("out_fence", 8, "u32"),
+        Field("pad", 12, "u32"),
+    )
+    __slots__ = (
+        "handle",
+        "flags",
+        "out_fence",
+        "pad",
+    )
+    handle: int
+    flags: int
+    out_fence: int
+    pad: int
+
+    def __init__(
+        self,
+        *,
+        handle: int = 0,
+        flags: int = 0,
+        out_fence: int = 0,
+        pad: int = 0,
+    ) -> None:
+        self.handle = handle
+        self.flags = flags
+        self.out_fence = out_fence
+        self.pad = pad
+
+
+class VgemFenceSignal(Struct):
+    """struct drm_vgem_fence_signal"""
+
+    _c_name_ = "struct drm_vgem_fence_signal"
+    _size_ = 8
+    _fields_ = (
+        Field("fence", 0, "u32"),
+        Field("flags", 4, "u32"),
+    )
+    __slots__ = (
+        "fence",
+        "flags",
+    )
+    fence: int
+    flags: int
+
+    def __init__(
+        self,
+        *,
+        fence: int = 0,
+        flags: int = 0,
+    ) -> None:
+        self.fence = fence
+        self.flags = flags
+
+
 VERSION = Ioctl("DRM_IOCTL_VERSION", 0xc0406400, Version)
 GET_UNIQUE = Ioctl("DRM_IOCTL_GET_UNIQUE", 0xc0106401, Unique)
 GET_CAP = Ioctl("DRM_IOCTL_GET_CAP", 0xc010640c, GetCap)
@@ -886,10 +1052,15 @@ SYNCOBJ_QUERY = Ioctl("DRM_IOCTL_SYNCOBJ_QUERY", 0xc01864cb, SyncobjTimelineArra
 SYNC_IOC_MERGE = Ioctl("SYNC_IOC_MERGE", 0xc0303e03, SyncMergeData)
 SYNC_IOC_FILE_INFO = Ioctl("SYNC_IOC_FILE_INFO", 0xc0383e04, SyncFileInfo)
 DMA_BUF_SYNC = Ioctl("DMA_BUF_IOCTL_SYNC", 0x40086200, DmaBufSync)
+DMA_BUF_EXPORT_SYNC_FILE = Ioctl("DMA_BUF_IOCTL_EXPORT_SYNC_FILE", 0xc0086202, DmaBufExportSyncFile)
+DMA_BUF_IMPORT_SYNC_FILE = Ioctl("DMA_BUF_IOCTL_IMPORT_SYNC_FILE", 0x40086203, DmaBufImportSyncFile)
 DMA_HEAP_ALLOC = Ioctl("DMA_HEAP_IOCTL_ALLOC", 0xc0184800, DmaHeapAllocationData)
 UDMABUF_CREATE = Ioctl("UDMABUF_CREATE", 0x40187542, UdmabufCreate)
-STRUCTS: tuple[type[Struct], ...] = (Version, Unique, GetCap, SetClientCap, GemClose, GemFlink, GemOpen, PrimeHandle, SyncobjCreate, SyncobjDestroy, SyncobjHandle, SyncobjTransfer, SyncobjWait, SyncobjTimelineWait, SyncobjEventfd, SyncobjArray, SyncobjTimelineArray, SyncMergeData, SyncFenceInfo, SyncFileInfo, DmaBufSync, DmaHeapAllocationData, UdmabufCreate,)
-IOCTLS: tuple[Ioctl, ...] = (VERSION, GET_UNIQUE, GET_CAP, SET_CLIENT_CAP, GEM_CLOSE, GEM_FLINK, GEM_OPEN, PRIME_HANDLE_TO_FD, PRIME_FD_TO_HANDLE, SYNCOBJ_CREATE, SYNCOBJ_DESTROY, SYNCOBJ_HANDLE_TO_FD, SYNCOBJ_FD_TO_HANDLE, SYNCOBJ_TRANSFER, SYNCOBJ_WAIT, SYNCOBJ_TIMELINE_WAIT, SYNCOBJ_EVENTFD, SYNCOBJ_RESET, SYNCOBJ_SIGNAL, SYNCOBJ_TIMELINE_SIGNAL, SYNCOBJ_QUERY, SYNC_IOC_MERGE, SYNC_IOC_FILE_INFO, DMA_BUF_SYNC, DMA_HEAP_ALLOC, UDMABUF_CREATE,)
+MODE_CREATE_DUMB = Ioctl("DRM_IOCTL_MODE_CREATE_DUMB", 0xc02064b2, ModeCreateDumb)
+VGEM_FENCE_ATTACH = Ioctl("DRM_IOCTL_VGEM_FENCE_ATTACH", 0xc0106441, VgemFenceAttach)
+VGEM_FENCE_SIGNAL = Ioctl("DRM_IOCTL_VGEM_FENCE_SIGNAL", 0x40086442, VgemFenceSignal)
+STRUCTS: tuple[type[Struct], ...] = (Version, Unique, GetCap, SetClientCap, GemClose, GemFlink, GemOpen, PrimeHandle, SyncobjCreate, SyncobjDestroy, SyncobjHandle, SyncobjTransfer, SyncobjWait, SyncobjTimelineWait, SyncobjEventfd, SyncobjArray, SyncobjTimelineArray, SyncMergeData, SyncFenceInfo, SyncFileInfo, DmaBufSync, DmaBufExportSyncFile, DmaBufImportSyncFile, DmaHeapAllocationData, UdmabufCreate, ModeCreateDumb, VgemFenceAttach, VgemFenceSignal,)
+IOCTLS: tuple[Ioctl, ...] = (VERSION, GET_UNIQUE, GET_CAP, SET_CLIENT_CAP, GEM_CLOSE, GEM_FLINK, GEM_OPEN, PRIME_HANDLE_TO_FD, PRIME_FD_TO_HANDLE, SYNCOBJ_CREATE, SYNCOBJ_DESTROY, SYNCOBJ_HANDLE_TO_FD, SYNCOBJ_FD_TO_HANDLE, SYNCOBJ_TRANSFER, SYNCOBJ_WAIT, SYNCOBJ_TIMELINE_WAIT, SYNCOBJ_EVENTFD, SYNCOBJ_RESET, SYNCOBJ_SIGNAL, SYNCOBJ_TIMELINE_SIGNAL, SYNCOBJ_QUERY, SYNC_IOC_MERGE, SYNC_IOC_FILE_INFO, DMA_BUF_SYNC, DMA_BUF_EXPORT_SYNC_FILE, DMA_BUF_IMPORT_SYNC_FILE, DMA_HEAP_ALLOC, UDMABUF_CREATE, MODE_CREATE_DUMB, VGEM_FENCE_ATTACH, VGEM_FENCE_SIGNAL,)
 
 
 def version(
@@ -1320,6 +1491,38 @@ def dma_buf_sync(
     return call(proc, file, DMA_BUF_SYNC, arg)
 
 
+def dma_buf_export_sync_file(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    flags: int = 0,
+    fd: int = 0,
+) -> DmaBufExportSyncFile:
+    """DMA_BUF_IOCTL_EXPORT_SYNC_FILE
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = DmaBufExportSyncFile(flags=flags, fd=fd)
+    return call(proc, file, DMA_BUF_EXPORT_SYNC_FILE, arg)
+
+
+def dma_buf_import_sync_file(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    flags: int = 0,
+    fd: int = 0,
+) -> DmaBufImportSyncFile:
+    """DMA_BUF_IOCTL_IMPORT_SYNC_FILE
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = DmaBufImportSyncFile(flags=flags, fd=fd)
+    return call(proc, file, DMA_BUF_IMPORT_SYNC_FILE, arg)
+
+
 def dma_heap_alloc(
     proc: Process,
     file: int,
@@ -1356,6 +1559,61 @@ def udmabuf_create(
     return call(proc, file, UDMABUF_CREATE, arg)
 
 
+def mode_create_dumb(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    height: int = 0,
+    width: int = 0,
+    bpp: int = 0,
+    flags: int = 0,
+    handle: int = 0,
+    pitch: int = 0,
+    size: int = 0,
+) -> ModeCreateDumb:
+    """DRM_IOCTL_MODE_CREATE_DUMB
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = ModeCreateDumb(height=height, width=width, bpp=bpp, flags=flags, handle=handle, pitch=pitch, size=size)
+    return call(proc, file, MODE_CREATE_DUMB, arg)
+
+
+def vgem_fence_attach(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    handle: int = 0,
+    flags: int = 0,
+    out_fence: int = 0,
+    pad: int = 0,
+) -> VgemFenceAttach:
+    """DRM_IOCTL_VGEM_FENCE_ATTACH
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = VgemFenceAttach(handle=handle, flags=flags, out_fence=out_fence, pad=pad)
+    return call(proc, file, VGEM_FENCE_ATTACH, arg)
+
+
+def vgem_fence_signal(
+    proc: Process,
+    file: int,
+    /,
+    *,
+    fence: int = 0,
+    flags: int = 0,
+) -> VgemFenceSignal:
+    """DRM_IOCTL_VGEM_FENCE_SIGNAL
+
+    Returns the argument as the kernel left it. Raises OSError.
+    """
+    arg = VgemFenceSignal(fence=fence, flags=flags)
+    return call(proc, file, VGEM_FENCE_SIGNAL, arg)
+
+
 # The same under their C names
 drm_version = Version
 drm_unique = Unique
@@ -1374,6 +1632,9 @@ drm_syncobj_timeline_wait = SyncobjTimelineWait
 drm_syncobj_eventfd = SyncobjEventfd
 drm_syncobj_array = SyncobjArray
 drm_syncobj_timeline_array = SyncobjTimelineArray
+drm_mode_create_dumb = ModeCreateDumb
+drm_vgem_fence_attach = VgemFenceAttach
+drm_vgem_fence_signal = VgemFenceSignal
 DRM_IOCTL_VERSION = 0xc0406400
 DRM_IOCTL_GET_UNIQUE = 0xc0106401
 DRM_IOCTL_GET_CAP = 0xc010640c
@@ -1396,4 +1657,9 @@ DRM_IOCTL_SYNCOBJ_SIGNAL = 0xc01064c5
 DRM_IOCTL_SYNCOBJ_TIMELINE_SIGNAL = 0xc01864cd
 DRM_IOCTL_SYNCOBJ_QUERY = 0xc01864cb
 DMA_BUF_IOCTL_SYNC = 0x40086200
+DMA_BUF_IOCTL_EXPORT_SYNC_FILE = 0xc0086202
+DMA_BUF_IOCTL_IMPORT_SYNC_FILE = 0x40086203
 DMA_HEAP_IOCTL_ALLOC = 0xc0184800
+DRM_IOCTL_MODE_CREATE_DUMB = 0xc02064b2
+DRM_IOCTL_VGEM_FENCE_ATTACH = 0xc0106441
+DRM_IOCTL_VGEM_FENCE_SIGNAL = 0x40086442

@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "85404d7bae3c98af274265beea86a91ee78017a27f8a7d08a68abaeacbda9076"
+HEADER_SHA256 = "d5956e673df6a61b74dcbca79fea529e7568a70a21433bd33be131c7debcffec"
 
 MAX_ENGINE_CLASSES = 0x8
 """Engine classes that a query can return."""

@@ -11,6 +11,7 @@ from vnpu.uapi.gen.extract import Wanted
 WANTED = Wanted(
     includes=(
         '"drm.h"',
+        '"vgem_drm.h"',
         "<fcntl.h>",
         "<linux/sync_file.h>",
         "<linux/dma-buf.h>",
@@ -39,8 +40,13 @@ WANTED = Wanted(
         "sync_fence_info",
         "sync_file_info",
         "dma_buf_sync",
+        "dma_buf_export_sync_file",
+        "dma_buf_import_sync_file",
         "dma_heap_allocation_data",
         "udmabuf_create",
+        "drm_mode_create_dumb",
+        "drm_vgem_fence_attach",
+        "drm_vgem_fence_signal",
     ),
     constants=(
         "DRM_COMMAND_BASE",
@@ -65,6 +71,7 @@ WANTED = Wanted(
         "DMA_BUF_SYNC_START",
         "DMA_BUF_SYNC_END",
         "UDMABUF_FLAGS_CLOEXEC",
+        "VGEM_FENCE_WRITE",
     ),
     ioctls=(
         "DRM_IOCTL_VERSION",
@@ -91,7 +98,12 @@ WANTED = Wanted(
         "SYNC_IOC_MERGE",
         "SYNC_IOC_FILE_INFO",
         "DMA_BUF_IOCTL_SYNC",
+        "DMA_BUF_IOCTL_EXPORT_SYNC_FILE",
+        "DMA_BUF_IOCTL_IMPORT_SYNC_FILE",
         "DMA_HEAP_IOCTL_ALLOC",
         "UDMABUF_CREATE",
+        "DRM_IOCTL_MODE_CREATE_DUMB",
+        "DRM_IOCTL_VGEM_FENCE_ATTACH",
+        "DRM_IOCTL_VGEM_FENCE_SIGNAL",
     ),
 )

@@ -21,6 +21,14 @@ extern "C" {
  * VM and queue IDs and BO handles belong to the open file; IDs start at 1.
  * Syncobjs, PRIME and fdinfo are those of DRM core.
  *
+ * Synchronization is explicit. A job waits for its syncs, for what the kernel
+ * does with its memory, and for nobody else; in particular not for fences that
+ * other drivers have put on a dma-buf. Nor do poll() and
+ * DMA_BUF_IOCTL_EXPORT_SYNC_FILE of an exported BO tell of jobs. Where somebody
+ * relies on the fences of a dma-buf, sync files carry them over:
+ * DMA_BUF_IOCTL_EXPORT_SYNC_FILE gives what a job has to wait for, in a syncobj,
+ * and DMA_BUF_IOCTL_IMPORT_SYNC_FILE gives a job's fence to the dma-buf.
+ *
  * Every structure may grow at its end: the kernel takes the missing tail of a
  * short structure as zero, and rejects a longer one with a tail that is not
  * zero with E2BIG. Flags that are not described and padding that is not zero
