@@ -707,9 +707,6 @@ int vnpu_ioctl_bo_create(struct drm_device *drm, void *data,
 	u64 size;
 	int ret;
 
-	if (args->handle)
-		return -EINVAL;
-
 	ret = vnpu_bo_check_create(args, vdev->vram.size,
 				   vdev->vram.visible_size, vdev->tt.base.size,
 				   &size);

@@ -528,7 +528,7 @@ static int vnpu_ring_take_id(struct vnpu_ring *ring, u32 id)
 				break;
 
 	if (id >= vdev->num_queues) {
-		ret = -ENOSPC;
+		ret = -EBUSY;
 	} else {
 		ring->id = id;
 		vdev->rings[id] = ring;
@@ -624,7 +624,7 @@ static void vnpu_ring_free(struct vnpu_ring *ring)
 	kfree_rcu(ring, rcu);
 }
 
-/* ENOSPC: all hardware queues are in use. ENODEV: the device is gone. */
+/* EBUSY: all hardware queues are in use. ENODEV: the device is gone. */
 struct vnpu_ring *vnpu_ring_create(struct vnpu_device *vdev,
 				   const struct vnpu_ring_args *args)
 {

@@ -130,14 +130,14 @@ out_free:
 	return ret;
 }
 
-/* EIO: banned. ENODEV: no device any more. */
+/* ECANCELED: banned. ENODEV: no device any more. */
 static int vnpu_submit_check_queue(struct vnpu_queue *queue)
 {
 	struct vnpu_ring *ring = queue->ring;
 	int ret;
 
 	spin_lock_irq(&ring->lock);
-	ret = ring->state & DRM_VNPU_QUEUE_STATE_BANNED ? -EIO : ring->error;
+	ret = ring->state & DRM_VNPU_QUEUE_STATE_BANNED ? -ECANCELED : ring->error;
 	spin_unlock_irq(&ring->lock);
 
 	return ret;

@@ -15,8 +15,6 @@
 
 #include "vnpu_sync.h"
 
-#define VNPU_SYNC_FLAGS		(DRM_VNPU_SYNC_SIGNAL | DRM_VNPU_SYNC_TIMELINE)
-
 /* Largest element of an array: a page, as copy_struct_from_user() has it. */
 #define VNPU_MAX_STRIDE		4096
 
@@ -64,7 +62,7 @@ void *vnpu_array_copy(const struct drm_vnpu_array *array, u32 max,
 static int vnpu_sync_init_signal(struct vnpu_sync_op *op, struct drm_file *file,
 				 const struct drm_vnpu_sync *sync)
 {
-	if (sync->flags & DRM_VNPU_SYNC_TIMELINE) {
+	if (sync->type == DRM_VNPU_SYNC_TIMELINE) {
 		if (!sync->timeline_value)
 			return -EINVAL;
 
@@ -78,18 +76,10 @@ static int vnpu_sync_init_signal(struct vnpu_sync_op *op, struct drm_file *file,
 	return op->signal ? 0 : -ENOENT;
 }
 
-static int vnpu_sync_init_op(struct vnpu_sync_op *op, struct drm_file *file,
-			     const struct drm_vnpu_sync *sync)
+static int vnpu_sync_init_wait(struct vnpu_sync_op *op, struct drm_file *file,
+			       const struct drm_vnpu_sync *sync)
 {
 	int ret;
-
-	if (sync->flags & ~VNPU_SYNC_FLAGS)
-		return -EINVAL;
-	if (!(sync->flags & DRM_VNPU_SYNC_TIMELINE) && sync->timeline_value)
-		return -EINVAL;
-
-	if (sync->flags & DRM_VNPU_SYNC_SIGNAL)
-		return vnpu_sync_init_signal(op, file, sync);
 
 	ret = drm_syncobj_find_fence(file, sync->handle, sync->timeline_value, 0, &op->wait);
 	/* When it fails it may leave a fence behind that is not ours. */
@@ -97,6 +87,33 @@ static int vnpu_sync_init_op(struct vnpu_sync_op *op, struct drm_file *file,
 		op->wait = NULL;
 
 	return ret;
+}
+
+static int vnpu_sync_init_op(struct vnpu_sync_op *op, struct drm_file *file,
+			     const struct drm_vnpu_sync *sync)
+{
+	if (sync->flags)
+		return -EINVAL;
+
+	switch (sync->type) {
+	case DRM_VNPU_SYNC_BINARY:
+		if (sync->timeline_value)
+			return -EINVAL;
+		break;
+	case DRM_VNPU_SYNC_TIMELINE:
+		break;
+	default:
+		return -EINVAL;
+	}
+
+	switch (sync->op) {
+	case DRM_VNPU_SYNC_OP_WAIT:
+		return vnpu_sync_init_wait(op, file, sync);
+	case DRM_VNPU_SYNC_OP_SIGNAL:
+		return vnpu_sync_init_signal(op, file, sync);
+	default:
+		return -EINVAL;
+	}
 }
 
 int vnpu_syncs_init(struct vnpu_syncs *syncs, struct drm_file *file,

@@ -128,18 +128,15 @@ void vnpu_vm_dev_restore(struct vnpu_device *vdev)
 	xa_unlock(&vdev->vms);
 }
 
-/* Reserves a context, without a VM yet. */
+/* Reserves a context, without a VM yet. EBUSY: all are in use. */
 static int ctx_alloc(struct vnpu_device *vdev, u32 *ctx)
 {
-	int ret;
-
 	if (vdev->num_contexts < 2)
-		return -ENOSPC;
+		return -EBUSY;
 
-	ret = xa_alloc(&vdev->vms, ctx, NULL,
-		       XA_LIMIT(VNPU_PHYS_CONTEXT + 1, vdev->num_contexts - 1),
-		       GFP_KERNEL);
-	return ret == -EBUSY ? -ENOSPC : ret;
+	return xa_alloc(&vdev->vms, ctx, NULL,
+			XA_LIMIT(VNPU_PHYS_CONTEXT + 1, vdev->num_contexts - 1),
+			GFP_KERNEL);
 }
 
 /* Makes the context usable, now and after a reset. */

@@ -14,6 +14,7 @@ from measure import Result, side_by_side
 from submit import FOREVER
 
 from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Device, Queue
+from vnpu.accel.sync import sync_ops
 from vnpu.guest import Guest
 from vnpu.hw.codes import Dtype
 from vnpu.hw.packets import Copy, Fill, Gemm
@@ -33,7 +34,7 @@ def job_seconds(queue: Queue, cmds: list, waits: int = 1) -> float:
     put = []
     for part in (
         bytes(abi.Cmd(va=va, size=len(raw))),
-        bytes(abi.Sync(flags=abi.DRM_VNPU_SYNC_SIGNAL, handle=sync.handle)),
+        abi.concat(sync_ops([], [sync])),
         sync.handle.to_bytes(4, "little") + bytes(4),
     ):
         buffer = proc.alloc(len(part))
@@ -42,7 +43,7 @@ def job_seconds(queue: Queue, cmds: list, waits: int = 1) -> float:
     submit = abi.Submit(
         queue_id=queue.id,
         cmds=abi.Array(stride=16, count=1, array=put[0]),
-        syncs=abi.Array(stride=16, count=1, array=put[1]),
+        syncs=abi.Array(stride=abi.Sync._size_, count=1, array=put[1]),
     )
     wait = abi.SyncobjWait(handles=put[2], timeout_nsec=FOREVER, count_handles=1)
     batch = proc.batch()

@@ -85,7 +85,8 @@ class Calls:
             case abi.Cmd:
                 return abi.Cmd(va=self.cmd_va, size=len(self.packet))
             case abi.Sync:
-                return abi.Sync(handle=self.sync.handle)
+                kind, op = abi.SyncType.BINARY, abi.SyncOp.WAIT
+                return abi.Sync(type=kind, op=op, handle=self.sync.handle)
             case abi.Submit:
                 return abi.Submit(queue_id=self.queue.id, cmds=self.array(self.valid(abi.Cmd)))
             case abi.VmCreate:

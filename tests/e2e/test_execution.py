@@ -326,7 +326,7 @@ def test_all_hardware_queues_then_one_more(npu):
     vm = npu.vm_create()
     limit = npu.query_device().max_queues
     queues = [npu.queue_create(vm, engine=COPY) for _ in range(limit)]
-    with raises_errno(errno.ENOSPC):
+    with raises_errno(errno.EBUSY):
         npu.queue_create(vm, engine=COPY)
     queues[3].submit([Nop()]).wait()
     queues.pop().destroy()

@@ -100,9 +100,7 @@ class Import:
         self.out, self.out_va = self.copier.buffer(PAGE, SYSTEM)
 
     def read(self, **kwargs):
-        return self.copier.queue.submit(
-            [Copy(src=self.va, dst=self.out_va, size=PAGE)], **kwargs
-        )
+        return self.copier.queue.submit([Copy(src=self.va, dst=self.out_va, size=PAGE)], **kwargs)
 
 
 def test_job_does_not_wait_for_a_foreign_writer(npu):

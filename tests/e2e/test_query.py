@@ -107,7 +107,7 @@ def test_fewer_queues_in_the_device(npu):
     assert 0 < count < 8
     vm = npu.vm_create()
     queues = [npu.queue_create(vm) for _ in range(count)]
-    with raises_errno(errno.ENOSPC):
+    with raises_errno(errno.EBUSY):
         npu.queue_create(vm)
     queues[0].destroy()
     npu.queue_create(vm).submit([Nop()]).wait()

@@ -11,8 +11,13 @@ from vnpu.hw.codes import SignalOp
 from vnpu.hw.packets import Nop, Signal
 from vnpu.uapi import abi
 
-SIGNAL = abi.DRM_VNPU_SYNC_SIGNAL
-TIMELINE = abi.DRM_VNPU_SYNC_TIMELINE
+BINARY, TIMELINE = abi.SyncType.BINARY, abi.SyncType.TIMELINE
+WAIT, SIGNAL = abi.SyncOp.WAIT, abi.SyncOp.SIGNAL
+
+
+def binary_wait(handle, **changes):
+    """The simplest sync, with some fields changed."""
+    return abi.Sync(**({"type": BINARY, "op": WAIT, "handle": handle} | changes))
 
 
 @pytest.fixture
@@ -28,9 +33,10 @@ def gate(npu, copier):
 def raw_submit(npu, queue, syncs, **changes):
     """A submit without commands, its sync array exactly as given."""
     proc = npu.proc
-    array = proc.alloc(max(16 * len(syncs), 16))
+    size = abi.Sync._size_
+    array = proc.alloc(max(size * len(syncs), size))
     array.write(b"".join(bytes(s) for s in syncs))
-    fields = {"stride": 16, "count": len(syncs), "array": array.addr} | changes
+    fields = {"stride": size, "count": len(syncs), "array": array.addr} | changes
     return abi.submit(proc, npu.fd, queue_id=queue.id, syncs=abi.drm_vnpu_array(**fields))
 
 
@@ -142,12 +148,16 @@ def test_failed_submit_signals_nothing(npu, copier):
 
 
 BAD_SYNCS = {
+    "no type": ({"type": 0}, errno.EINVAL),
+    "no operation": ({"op": 0}, errno.EINVAL),
+    "both operations": ({"op": WAIT | SIGNAL}, errno.EINVAL),
     "unknown flag": ({"flags": 1 << 4}, errno.EINVAL),
     "binary with a point": ({"timeline_value": 1}, errno.EINVAL),
-    "signal of point zero": ({"flags": SIGNAL | TIMELINE}, errno.EINVAL),
+    "binary signal with a point": ({"op": SIGNAL, "timeline_value": 1}, errno.EINVAL),
+    "signal of point zero": ({"op": SIGNAL, "type": TIMELINE}, errno.EINVAL),
     "handle zero": ({"handle": 0}, errno.ENOENT),
     "unknown handle": ({"handle": 0x7FFFFFFF}, errno.ENOENT),
-    "unknown handle to signal": ({"handle": 0x7FFFFFFF, "flags": SIGNAL}, errno.ENOENT),
+    "unknown handle to signal": ({"handle": 0x7FFFFFFF, "op": SIGNAL}, errno.ENOENT),
 }
 
 
@@ -155,13 +165,13 @@ BAD_SYNCS = {
 def test_bad_sync(npu, copier, change, error):
     sync = npu.syncobj_create(signaled=True)
     with raises_errno(error):
-        raw_submit(npu, copier.queue, [abi.drm_vnpu_sync(**({"handle": sync.handle} | change))])
+        raw_submit(npu, copier.queue, [binary_wait(**({"handle": sync.handle} | change))])
 
 
 def test_second_bad_sync_releases_the_first(npu, copier):
     """Repeated failure leaks no reference; the leak check after the test tells."""
     good = npu.syncobj_create(signaled=True)
-    bad = [abi.drm_vnpu_sync(handle=good.handle), abi.drm_vnpu_sync(handle=0x7FFFFFFF)]
+    bad = [binary_wait(handle=good.handle), binary_wait(handle=0x7FFFFFFF)]
     for _ in range(50):
         with raises_errno(errno.ENOENT):
             raw_submit(npu, copier.queue, bad)
@@ -170,7 +180,7 @@ def test_second_bad_sync_releases_the_first(npu, copier):
 def test_sync_array_count_limit(npu, copier):
     sync = npu.syncobj_create(signaled=True)
     with raises_errno(errno.E2BIG):
-        raw_submit(npu, copier.queue, [abi.drm_vnpu_sync(handle=sync.handle)] * 1025)
+        raw_submit(npu, copier.queue, [binary_wait(handle=sync.handle)] * 1025)
 
 
 @pytest.mark.parametrize(
@@ -187,19 +197,19 @@ def test_sync_array_count_limit(npu, copier):
 def test_bad_sync_array(npu, copier, change, error):
     sync = npu.syncobj_create(signaled=True)
     with raises_errno(error):
-        raw_submit(npu, copier.queue, [abi.drm_vnpu_sync(handle=sync.handle)], **change)
+        raw_submit(npu, copier.queue, [binary_wait(handle=sync.handle)], **change)
 
 
 def test_longer_sync_elements(npu, copier):
     """Elements of a future, longer kind are taken when their tail is zero."""
     sync = npu.syncobj_create(signaled=True)
-    raw = bytes(abi.drm_vnpu_sync(handle=sync.handle))
+    raw = bytes(binary_wait(handle=sync.handle))
     proc = npu.proc
-    array = proc.alloc(64)
-    array.write(raw + bytes(16) + raw + bytes(16))
-    syncs = abi.drm_vnpu_array(stride=32, count=2, array=array.addr)
+    array = proc.alloc(128)
+    array.write(raw + bytes(24) + raw + bytes(24))
+    syncs = abi.drm_vnpu_array(stride=48, count=2, array=array.addr)
     abi.submit(proc, npu.fd, queue_id=copier.queue.id, syncs=syncs)
-    array.write(raw + bytes(15) + b"\1" + raw + bytes(16))
+    array.write(raw + bytes(23) + b"\1" + raw + bytes(24))
     with raises_errno(errno.E2BIG):
         abi.submit(proc, npu.fd, queue_id=copier.queue.id, syncs=syncs)
 
@@ -241,3 +251,31 @@ def test_fence_of_a_closed_client_still_signals(npu, guest):
     gate.open()
     proc.exit()
     assert child.poll({fd: 1}, timeout_ms=20000)
+
+
+def test_end_of_a_client_cancels_its_exported_fences(npu, guest):
+    """A job that runs and one behind it: both fences signal, with the errno of the header."""
+    from vnpu.accel import Device
+
+    proc = guest.spawn()
+    other = Device.open(proc)
+    c = Copier(other)
+    gate = Gate(other, c.vm)
+    fences = [c.queue.submit(gate.packets()), c.queue.submit([Nop()])]
+    files = [fence.syncobj.export_sync_file() for fence in fences]
+    holder = guest.spawn()  # not a child, which would keep the file by its mappings
+    pidfd = holder.syscall("pidfd_open", proc.pid, 0)
+    held = [holder.syscall("pidfd_getfd", pidfd, fd, 0) for fd in files]
+    proc.exit()
+    for fd in held:
+        assert holder.poll({fd: 1}, timeout_ms=5000)
+        assert abi.sync_ioc_file_info(holder, fd).status == -errno.ECANCELED
+
+
+def test_waits_do_not_see_signals_of_the_same_submit(npu, copier):
+    """The syncobj has no fence before, so there is nothing to wait for."""
+    sync = npu.syncobj_create()
+    both = [binary_wait(sync.handle, op=SIGNAL), binary_wait(sync.handle)]
+    for order in (both, both[::-1]):
+        with raises_errno(errno.EINVAL):
+            raw_submit(npu, copier.queue, order)

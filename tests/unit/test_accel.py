@@ -31,13 +31,15 @@ def test_nothing_to_group():
 
 
 def test_sync_array():
+    one, line = abi.SyncType.BINARY, abi.SyncType.TIMELINE
+    wait, signal = abi.SyncOp.WAIT, abi.SyncOp.SIGNAL
     binary, timeline, own = Syncobj(None, 1), Syncobj(None, 2), Fence(Syncobj(None, 3))
     assert sync_ops([binary, (timeline, 7), own], [(timeline, 8), binary]) == [
-        abi.Sync(handle=1),
-        abi.Sync(handle=2, flags=abi.SyncFlag.TIMELINE, timeline_value=7),
-        abi.Sync(handle=3),
-        abi.Sync(handle=2, flags=abi.SyncFlag.TIMELINE | abi.SyncFlag.SIGNAL, timeline_value=8),
-        abi.Sync(handle=1, flags=abi.SyncFlag.SIGNAL),
+        abi.Sync(type=one, op=wait, handle=1),
+        abi.Sync(type=line, op=wait, handle=2, timeline_value=7),
+        abi.Sync(type=one, op=wait, handle=3),
+        abi.Sync(type=line, op=signal, handle=2, timeline_value=8),
+        abi.Sync(type=one, op=signal, handle=1),
     ]
 
 

@@ -83,8 +83,8 @@ def test_arrays_are_placed():
     (memory,) = proc.buffers
     sent = abi.Submit.from_bytes(proc.calls[0][2])
     assert sent.cmds == abi.Array(stride=16, count=2, array=memory.addr)
-    assert sent.syncs == abi.Array(stride=16, count=1, array=memory.addr + 32)
-    assert bytes(memory.data[:48]) == abi.concat([*cmds, *syncs])
+    assert sent.syncs == abi.Array(stride=24, count=1, array=memory.addr + 32)
+    assert bytes(memory.data[:56]) == abi.concat([*cmds, *syncs])
 
 
 def test_memory_for_arrays_is_reused_and_grows():

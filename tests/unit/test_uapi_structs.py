@@ -86,8 +86,8 @@ def test_repr_is_symbolic():
 
 def test_replace_leaves_the_original():
     one = abi.Sync(handle=1)
-    two = one.replace(flags=abi.SyncFlag.SIGNAL)
-    assert (one.flags, two.flags, two.handle) == (0, 1, 1)
+    two = one.replace(op=abi.SyncOp.SIGNAL)
+    assert (one.op, two.op, two.handle) == (0, 2, 1)
 
 
 def test_c_names():

@@ -159,19 +159,18 @@ class Fence:
 
 def sync_ops(waits: Sequence[SyncItem], signals: Sequence[SyncItem]) -> list[abi.Sync]:
     """The sync array of a submit or bind."""
-    signal = abi.SyncFlag.SIGNAL
-    return [_sync(item, 0) for item in waits] + [_sync(item, signal) for item in signals]
+    return [_sync(item, abi.SyncOp.WAIT) for item in waits] + [
+        _sync(item, abi.SyncOp.SIGNAL) for item in signals
+    ]
 
 
-def _sync(item: SyncItem, flags: int) -> abi.Sync:
+def _sync(item: SyncItem, op: abi.SyncOp) -> abi.Sync:
     if isinstance(item, Fence):
-        return abi.Sync(handle=item.syncobj.handle, flags=flags)
+        item = item.syncobj
     if isinstance(item, Syncobj):
-        return abi.Sync(handle=item.handle, flags=flags)
+        return abi.Sync(type=abi.SyncType.BINARY, op=op, handle=item.handle)
     syncobj, point = item
-    return abi.Sync(
-        handle=syncobj.handle, flags=flags | abi.SyncFlag.TIMELINE, timeline_value=point
-    )
+    return abi.Sync(type=abi.SyncType.TIMELINE, op=op, handle=syncobj.handle, timeline_value=point)
 
 
 def deadline_ns(proc: Process, timeout_ms: float) -> int:

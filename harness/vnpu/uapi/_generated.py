@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "d5956e673df6a61b74dcbca79fea529e7568a70a21433bd33be131c7debcffec"
+HEADER_SHA256 = "dac582befb340b2590cbd764c9661fcaf2f9e5e3ffc4c774f3966fc3846ff854"
 
 MAX_ENGINE_CLASSES = 0x8
 """Engine classes that a query can return."""
@@ -44,6 +44,26 @@ class IoctlId(IntEnum):
     """Query the state of a queue."""
     SUBMIT = 9
     """Submit a job to a queue."""
+
+
+class SyncType(IntEnum):
+    """What is waited for or signalled"""
+
+    BINARY = 1
+    """The one fence of a syncobj."""
+    TIMELINE = 2
+    """A point of the timeline of a syncobj."""
+
+
+class SyncOp(IntEnum):
+    """What is done with it"""
+
+    WAIT = 1
+    """Wait before the work begins. There has to be a fence at the time of the ioctl (else
+    EINVAL).
+    """
+    SIGNAL = 2
+    """Signal when the work has ended."""
 
 
 class EngineClass(IntEnum):
@@ -92,15 +112,6 @@ class QueuePriority(IntEnum):
     """Needs CAP_SYS_NICE."""
 
 
-class SyncFlag(IntFlag):
-    """DRM_VNPU_SYNC_*"""
-
-    SIGNAL = 0x1
-    """The syncobj is signalled; without it, waited for."""
-    TIMELINE = 0x2
-    """The syncobj is a timeline; without it, binary."""
-
-
 class PlacementFlag(IntFlag):
     """DRM_VNPU_PLACEMENT_*"""
 
@@ -137,7 +148,7 @@ class QueueStateFlag(IntFlag):
     """DRM_VNPU_QUEUE_STATE_*"""
 
     BANNED = 0x1
-    """A job failed; submits return EIO."""
+    """A job failed; submits return ECANCELED."""
     FAULT = 0x2
     """The ban came from a fault; see fault_*."""
     TIMEOUT = 0x4
@@ -189,39 +200,51 @@ class Array(Struct):
 class Sync(Struct):
     """struct drm_vnpu_sync - A synchronization operation
 
-    A wait needs a fence in the syncobj at the time of the ioctl (else EINVAL).
+    All waits of an ioctl find what was there before it: they never see a signal
+    of the same ioctl.
 
-    flags: Mask of DRM_VNPU_SYNC_*.
+    type: One of enum drm_vnpu_sync_type.
+    op: One of enum drm_vnpu_sync_op.
     handle: Syncobj handle.
-    timeline_value: Point of the timeline, not zero for a signal; must be zero for a
-        binary syncobj.
+    flags: Zero.
+    timeline_value: Timeline: the point, not zero for a signal. Binary: zero.
     """
 
     _c_name_ = "struct drm_vnpu_sync"
-    _size_ = 16
+    _size_ = 24
     _fields_ = (
-        Field("flags", 0, "u32", symbols=SyncFlag),
-        Field("handle", 4, "u32"),
-        Field("timeline_value", 8, "u64"),
+        Field("type", 0, "u32", symbols=SyncType),
+        Field("op", 4, "u32", symbols=SyncOp),
+        Field("handle", 8, "u32"),
+        Field("flags", 12, "u32", zero=True),
+        Field("timeline_value", 16, "u64"),
     )
     __slots__ = (
-        "flags",
+        "type",
+        "op",
         "handle",
+        "flags",
         "timeline_value",
     )
-    flags: int
+    type: int
+    op: int
     handle: int
+    flags: int
     timeline_value: int
 
     def __init__(
         self,
         *,
-        flags: int = 0,
+        type: int = 0,
+        op: int = 0,
         handle: int = 0,
+        flags: int = 0,
         timeline_value: int = 0,
     ) -> None:
-        self.flags = flags
+        self.type = type
+        self.op = op
         self.handle = handle
+        self.flags = flags
         self.timeline_value = timeline_value
 
 
@@ -505,7 +528,7 @@ class BoCreate(Struct):
     flags: Mask of DRM_VNPU_BO_*.
     vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
         only, cannot be exported (EPERM), and costs nothing at submit.
-    handle: In: zero. Out: handle of the BO.
+    handle: Out: handle of the BO.
     """
 
     _c_name_ = "struct drm_vnpu_bo_create"
@@ -515,7 +538,7 @@ class BoCreate(Struct):
         Field("placements", 8, "u32", symbols=PlacementFlag),
         Field("flags", 12, "u32", symbols=BoFlag),
         Field("vm_id", 16, "u32"),
-        Field("handle", 20, "u32", output=True, zero=True),
+        Field("handle", 20, "u32", output=True),
     )
     __slots__ = (
         "size",
@@ -587,7 +610,7 @@ class BoMmapOffset(Struct):
 class VmCreate(Struct):
     """struct drm_vnpu_vm_create - Arguments of DRM_IOCTL_VNPU_VM_CREATE
 
-    Errors: ENOSPC when all contexts are in use.
+    Errors: EBUSY when all contexts are in use.
 
     flags: Zero.
     id: Out: ID of the VM.
@@ -762,7 +785,7 @@ class VmBind(Struct):
 class QueueCreate(Struct):
     """struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
 
-    Errors: EACCES for a priority that the caller may not have; ENOSPC when all
+    Errors: EACCES for a priority that the caller may not have; EBUSY when all
     hardware queues are in use.
 
     vm_id: VM in which its command buffers run.
@@ -820,6 +843,13 @@ class QueueDestroy(Struct):
     """struct drm_vnpu_queue_destroy - Arguments of DRM_IOCTL_VNPU_QUEUE_DESTROY
 
     Jobs that were submitted before still run; their fences signal.
+
+    The end of the file is different, and the end of a process is that of its
+    files: jobs of all queues are stopped where they are, those that have not
+    begun never do, and their fences signal with ECANCELED, those included that
+    other processes hold in syncobjs and sync files. So a client that hands
+    fences out keeps its file until they have signalled. Fences of binds signal
+    when their waits have ended.
 
     id: ID of the queue.
     pad: Zero.
@@ -967,7 +997,7 @@ class Submit(Struct):
     it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
     it had not begun are not affected by a reset.
 
-    Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
+    Errors: ECANCELED when the queue is banned; E2BIG for more than max_submit_cmds
     command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
     VRAM together.
 
@@ -1107,7 +1137,7 @@ def vm_create(
 ) -> VmCreate:
     """DRM_IOCTL_VNPU_VM_CREATE
 
-    Errors: ENOSPC when all contexts are in use.
+    Errors: EBUSY when all contexts are in use.
 
     flags: Zero.
 
@@ -1183,7 +1213,7 @@ def queue_create(
 ) -> QueueCreate:
     """DRM_IOCTL_VNPU_QUEUE_CREATE
 
-    Errors: EACCES for a priority that the caller may not have; ENOSPC when all
+    Errors: EACCES for a priority that the caller may not have; EBUSY when all
     hardware queues are in use.
 
     vm_id: VM in which its command buffers run.
@@ -1209,6 +1239,13 @@ def queue_destroy(
     """DRM_IOCTL_VNPU_QUEUE_DESTROY
 
     Jobs that were submitted before still run; their fences signal.
+
+    The end of the file is different, and the end of a process is that of its
+    files: jobs of all queues are stopped where they are, those that have not
+    begun never do, and their fences signal with ECANCELED, those included that
+    other processes hold in syncobjs and sync files. So a client that hands
+    fences out keeps its file until they have signalled. Fences of binds signal
+    when their waits have ended.
 
     id: ID of the queue.
     pad: Zero.
@@ -1256,7 +1293,7 @@ def submit(
     it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
     it had not begun are not affected by a reset.
 
-    Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
+    Errors: ECANCELED when the queue is banned; E2BIG for more than max_submit_cmds
     command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
     VRAM together.
 
@@ -1301,6 +1338,10 @@ DRM_VNPU_QUEUE_CREATE = 6
 DRM_VNPU_QUEUE_DESTROY = 7
 DRM_VNPU_QUEUE_QUERY = 8
 DRM_VNPU_SUBMIT = 9
+DRM_VNPU_SYNC_BINARY = 1
+DRM_VNPU_SYNC_TIMELINE = 2
+DRM_VNPU_SYNC_OP_WAIT = 1
+DRM_VNPU_SYNC_OP_SIGNAL = 2
 DRM_VNPU_ENGINE_COPY = 0
 DRM_VNPU_ENGINE_TENSOR = 1
 DRM_VNPU_DEV_QUERY_DEVICE = 0
@@ -1312,8 +1353,6 @@ DRM_VNPU_VM_BIND_OP_UNMAP = 1
 DRM_VNPU_QUEUE_PRIORITY_LOW = 0
 DRM_VNPU_QUEUE_PRIORITY_NORMAL = 1
 DRM_VNPU_QUEUE_PRIORITY_HIGH = 2
-DRM_VNPU_SYNC_SIGNAL = SyncFlag.SIGNAL
-DRM_VNPU_SYNC_TIMELINE = SyncFlag.TIMELINE
 DRM_VNPU_PLACEMENT_VRAM = PlacementFlag.VRAM
 DRM_VNPU_PLACEMENT_SYSTEM = PlacementFlag.SYSTEM
 DRM_VNPU_BO_CPU_VISIBLE = BoFlag.CPU_VISIBLE

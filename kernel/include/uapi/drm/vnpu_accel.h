@@ -38,7 +38,11 @@ extern "C" {
  * - ENOENT: no such handle, VM, queue or syncobj
  * - EFAULT: user memory cannot be read or written
  * - ENOMEM: out of system memory
- * - ENOSPC: out of VRAM, contexts, hardware queues
+ * - ENOSPC: out of VRAM: what others use at the moment does not fit beside it
+ * - EBUSY: all contexts or hardware queues of the device are in use
+ * - E2BIG: more than there can ever be: of memory, or elements of an array
+ * - ECANCELED: the queue is banned
+ * - EIO: the content of a BO is lost
  * - ENODEV: the device is gone
  * - EINTR: interrupted by a signal; nothing was done (restarted if SA_RESTART)
  */
@@ -94,25 +98,51 @@ struct drm_vnpu_array {
 	__u64 array;
 };
 
-/** @DRM_VNPU_SYNC_SIGNAL: The syncobj is signalled; without it, waited for. */
-#define DRM_VNPU_SYNC_SIGNAL		(1u << 0)
-/** @DRM_VNPU_SYNC_TIMELINE: The syncobj is a timeline; without it, binary. */
-#define DRM_VNPU_SYNC_TIMELINE		(1u << 1)
+/**
+ * enum drm_vnpu_sync_type - What is waited for or signalled
+ */
+enum drm_vnpu_sync_type {
+	/** @DRM_VNPU_SYNC_BINARY: The one fence of a syncobj. */
+	DRM_VNPU_SYNC_BINARY = 1,
+
+	/** @DRM_VNPU_SYNC_TIMELINE: A point of the timeline of a syncobj. */
+	DRM_VNPU_SYNC_TIMELINE = 2,
+};
+
+/**
+ * enum drm_vnpu_sync_op - What is done with it
+ */
+enum drm_vnpu_sync_op {
+	/** @DRM_VNPU_SYNC_OP_WAIT: Wait before the work begins. There has to be a
+	 * fence at the time of the ioctl (else EINVAL).
+	 */
+	DRM_VNPU_SYNC_OP_WAIT = 1,
+
+	/** @DRM_VNPU_SYNC_OP_SIGNAL: Signal when the work has ended. */
+	DRM_VNPU_SYNC_OP_SIGNAL = 2,
+};
 
 /**
  * struct drm_vnpu_sync - A synchronization operation
  *
- * A wait needs a fence in the syncobj at the time of the ioctl (else EINVAL).
+ * All waits of an ioctl find what was there before it: they never see a signal
+ * of the same ioctl.
  */
 struct drm_vnpu_sync {
-	/** @flags: Mask of DRM_VNPU_SYNC_*. */
-	__u32 flags;
+	/** @type: One of enum drm_vnpu_sync_type. */
+	__u32 type;
+
+	/** @op: One of enum drm_vnpu_sync_op. */
+	__u32 op;
 
 	/** @handle: Syncobj handle. */
 	__u32 handle;
 
-	/** @timeline_value: Point of the timeline, not zero for a signal; must be
-	 * zero for a binary syncobj.
+	/** @flags: Zero. */
+	__u32 flags;
+
+	/** @timeline_value: Timeline: the point, not zero for a signal. Binary:
+	 * zero.
 	 */
 	__u64 timeline_value;
 };
@@ -294,7 +324,7 @@ struct drm_vnpu_bo_create {
 	 */
 	__u32 vm_id;
 
-	/** @handle: In: zero. Out: handle of the BO. */
+	/** @handle: Out: handle of the BO. */
 	__u32 handle;
 };
 
@@ -317,7 +347,7 @@ struct drm_vnpu_bo_mmap_offset {
 /**
  * struct drm_vnpu_vm_create - Arguments of DRM_IOCTL_VNPU_VM_CREATE
  *
- * Errors: ENOSPC when all contexts are in use.
+ * Errors: EBUSY when all contexts are in use.
  */
 struct drm_vnpu_vm_create {
 	/** @flags: Zero. */
@@ -433,7 +463,7 @@ enum drm_vnpu_queue_priority {
 /**
  * struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
  *
- * Errors: EACCES for a priority that the caller may not have; ENOSPC when all
+ * Errors: EACCES for a priority that the caller may not have; EBUSY when all
  * hardware queues are in use.
  */
 struct drm_vnpu_queue_create {
@@ -460,6 +490,13 @@ struct drm_vnpu_queue_create {
  * struct drm_vnpu_queue_destroy - Arguments of DRM_IOCTL_VNPU_QUEUE_DESTROY
  *
  * Jobs that were submitted before still run; their fences signal.
+ *
+ * The end of the file is different, and the end of a process is that of its
+ * files: jobs of all queues are stopped where they are, those that have not
+ * begun never do, and their fences signal with ECANCELED, those included that
+ * other processes hold in syncobjs and sync files. So a client that hands
+ * fences out keeps its file until they have signalled. Fences of binds signal
+ * when their waits have ended.
  */
 struct drm_vnpu_queue_destroy {
 	/** @id: ID of the queue. */
@@ -469,7 +506,7 @@ struct drm_vnpu_queue_destroy {
 	__u32 pad;
 };
 
-/** @DRM_VNPU_QUEUE_STATE_BANNED: A job failed; submits return EIO. */
+/** @DRM_VNPU_QUEUE_STATE_BANNED: A job failed; submits return ECANCELED. */
 #define DRM_VNPU_QUEUE_STATE_BANNED	(1u << 0)
 /** @DRM_VNPU_QUEUE_STATE_FAULT: The ban came from a fault; see fault_*. */
 #define DRM_VNPU_QUEUE_STATE_FAULT	(1u << 1)
@@ -541,7 +578,7 @@ struct drm_vnpu_cmd {
  * it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
  * it had not begun are not affected by a reset.
  *
- * Errors: EIO when the queue is banned; E2BIG for more than max_submit_cmds
+ * Errors: ECANCELED when the queue is banned; E2BIG for more than max_submit_cmds
  * command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
  * VRAM together.
  */
