@@ -12,10 +12,11 @@ from support import DRIVER, Copier, fill_bo, pci_address
 
 from vnpu.accel import VRAM, Device
 from vnpu.base.errors import RigError
-from vnpu.machine import MachineConfig, cmdline
+from vnpu.machine import MachineConfig, confine, describe
 from vnpu.machine.cmdline import Backing
 from vnpu.machine.machine import Machine
 from vnpu.machine.pool import Pool
+from vnpu.machine.template import STATE
 
 MIB = 1 << 20
 LOW = MIB  # below lie the BIOS and its shadow, which are no plain memory
@@ -85,7 +86,7 @@ def test_memory_is_that_of_the_snapshot(pool):
     with pool.take() as machine:
         window = aperture(machine.guest)
         work(machine)
-        machine.rewind(pool.template.state)
+        machine.rewind(STATE)
         assert_memory_is(machine, LOW, ram.size - LOW, ram[LOW:])
         assert_memory_is(machine, window, vram.size, vram)
 
@@ -167,16 +168,18 @@ def test_failed_rewind_is_told_and_costs_a_process(pool):
         assert other.process.pid != machine.process.pid
 
 
-def test_no_state_to_go_back_to(pool, tmp_path):
+def test_no_state_to_go_back_to(pool):
     with pool.take() as machine, pytest.raises(RigError, match="No such file"):
-        machine.rewind(tmp_path / "nothing")
+        machine.rewind("nothing")
 
 
 def test_shared_memory_is_not_rewound(lab, tmp_path):
     """Its file holds what the guest did last, which is no saved state."""
     config = MachineConfig(npu=False)
-    waiting = Machine(lab.images, config, tmp_path, Backing.TEMPLATE, tuple(cmdline.incoming()))
+    confine.hand_over(tmp_path)
+    description = describe(lab.images, config)
+    waiting = Machine(description, Backing.TEMPLATE, tmp_path, incoming=True)
     with waiting as machine:
         machine.connect_monitor()
         with pytest.raises(RigError, match="ram is shared"):
-            machine.rewind(lab.template(config).state)
+            machine.rewind(STATE)

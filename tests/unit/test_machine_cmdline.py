@@ -1,37 +1,14 @@
 # SPDX-License-Identifier: MIT
 """QEMU's command line, by what it has to say."""
 
-from pathlib import Path
-
 import pytest
 
 from vnpu.machine import MachineConfig, cmdline
 from vnpu.machine.cmdline import Backing
-from vnpu.machine.images import Images
-
-IMAGES = Images(
-    qemu=Path("qemu"),
-    firmware=(Path("fw1"), Path("fw2")),
-    kernel=Path("bzImage"),
-    initramfs=Path("initramfs"),
-    lane="stock",
-    release="6.12",
-    qemu_key="q",
-    kernel_key="k",
-)
 
 
 def guest(config, backing=Backing.TEMPLATE, kvm=False):
-    return cmdline.guest(
-        IMAGES,
-        config,
-        directory=Path("mem"),
-        backing=backing,
-        console=Path("console.log"),
-        agent_fd=5,
-        qmp_fd=6,
-        kvm=kvm,
-    )
+    return cmdline.guest(config, 2, backing, kvm)
 
 
 def values(words, option):
@@ -110,6 +87,6 @@ def test_odd_sizes_are_refused():
 
 
 def test_interactive_guest_runs_a_shell_on_the_terminal():
-    words = cmdline.interactive(IMAGES, MachineConfig())
+    words = cmdline.interactive(MachineConfig(), 2)
     assert "vnpu.shell" in values(words, "-append")[0].split()
     assert any(item.startswith("stdio") for item in values(words, "-chardev"))

@@ -181,12 +181,22 @@ def _entries(folder: Path) -> Iterator[tuple[float, Path]]:
                 yield entry.stat().st_mtime, entry
 
 
-def _remove(kind: str, entry: Path) -> None:
-    """Remove an entry unless somebody uses it. The lock of pruning is held."""
+def remove_unused(kind: str) -> list[Path]:
+    """Remove the entries that nobody uses, and tell which."""
+    folder = paths.made(kind)
+    held = locks.take(locks.named(f"prune-{kind}"))
+    assert held is not None
+    with held:
+        _sweep(kind, folder)
+        return [entry for _, entry in sorted(_entries(folder)) if _remove(kind, entry)]
+
+
+def _remove(kind: str, entry: Path) -> bool:
+    """Remove an entry unless somebody uses it; whether it is gone. The lock of pruning is held."""
     path = _use_file(kind, entry.name)
     held = locks.take(path, wait=False)
     if held is None:
-        return
+        return False
     with held:
         doomed = Path(tempfile.mkdtemp(prefix=_DOOMED, dir=entry.parent))
         with contextlib.suppress(OSError):
@@ -194,6 +204,7 @@ def _remove(kind: str, entry: Path) -> None:
             path.unlink()
     # From here on the entry can be made anew, while the old one is removed.
     shutil.rmtree(doomed, ignore_errors=True)
+    return True
 
 
 def _sweep(kind: str, folder: Path) -> None:

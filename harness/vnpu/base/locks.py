@@ -18,25 +18,27 @@ from pathlib import Path
 
 from vnpu.base import paths, progress
 
-_exclusive: set[int] = set()
+_passed_on: set[int] = set()
 _guard = threading.Lock()
 
 
 class Held:
     """A lock that is held until close(), or the end of the process."""
 
-    def __init__(self, fd: int, exclusive: bool) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        if exclusive:
-            with _guard:
-                _exclusive.add(fd)
+
+    def pass_on(self) -> None:
+        """Have the tools that are started from now on hold it as well; see ``inherited``."""
+        with _guard:
+            _passed_on.add(self._fd)
 
     def close(self) -> None:
         """Let others have it; fine to repeat."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             with _guard:
-                _exclusive.discard(fd)
+                _passed_on.discard(fd)
             os.close(fd)
 
     def __enter__(self) -> Held:
@@ -65,7 +67,7 @@ def take(path: Path, *, shared: bool = False, wait: bool = True) -> Held | None:
             os.close(fd)
             raise
         if _is_still(path, fd):
-            return Held(fd, not shared)
+            return Held(fd)
         os.close(fd)  # its holder removed it while we waited
 
 
@@ -101,13 +103,14 @@ def lock(name: str) -> Iterator[None]:
         held = take(path)
     assert held is not None
     with held:
+        held.pass_on()
         yield
 
 
 def inherited() -> tuple[int, ...]:
     """Descriptors that a tool has to inherit, so that no lock is free while the tool still works.
 
-    They are those of all exclusive locks of this process.
+    They are those of all named locks that this process holds.
     """
     with _guard:
-        return tuple(_exclusive)
+        return tuple(_passed_on)

@@ -203,7 +203,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from vnpu.artifacts import clean
+    from vnpu.cli import clean
 
     for line in clean.remove(everything=arguments.all):
         print(line)

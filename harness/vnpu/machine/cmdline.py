@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""QEMU's command line, in pieces: every function returns arguments and does nothing else."""
+"""QEMU's command line, in pieces: every function returns arguments and does nothing else.
+
+``{NAME}`` stands for what is known only when a process starts: a descriptor, or
+a path as that process sees it (see vnpu.machine.process).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ from pathlib import Path
 
 from vnpu.guest.protocol import PORT_NAME
 from vnpu.machine.config import MachineConfig
-from vnpu.machine.images import Images
 
+#: what QEMU's process is called
+PROCESS = "qemu-system-x86"
 #: id of the device that rewind() makes
 REWIND = "rewind"
 
@@ -60,18 +65,19 @@ _QUIET = "loglevel=5"
 
 
 class Backing(Enum):
-    """Where memory lies."""
+    """Where memory lies: in files, in private copies of files, nowhere."""
 
     TEMPLATE = "share=on"
     CLONE = "share=off,readonly=on,rom=off"
+    NONE = ""
 
 
-def memory(name: str, size: int, directory: Path | None, backing: Backing) -> list[str]:
-    """A memory backend: a file in ``directory`` (which a snapshot leaves in place) or anonymous."""
-    if directory is None:
+def memory(name: str, size: int, backing: Backing) -> list[str]:
+    """A memory backend: a file in ``{memory}`` (which a snapshot leaves in place) or anonymous."""
+    if backing is Backing.NONE:
         return ["-object", f"memory-backend-ram,id={name},size={size}"]
-    path = directory / name
-    return ["-object", f"memory-backend-file,id={name},size={size},mem-path={path},{backing.value}"]
+    place = f"mem-path={{memory}}/{name},{backing.value}"
+    return ["-object", f"memory-backend-file,id={name},size={size},{place}"]
 
 
 def machine(config: MachineConfig, kvm: bool) -> list[str]:
@@ -85,13 +91,18 @@ def machine(config: MachineConfig, kvm: bool) -> list[str]:
     return words
 
 
-def bare(firmware: Sequence[Path]) -> list[str]:
+def bare(firmware: int) -> list[str]:
     """No default devices, no window, and an end instead of a reboot."""
     words = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-    words += ["-name", "guest,debug-threads=on"]
-    for path in firmware:
-        words += ["-L", str(path)]
+    words += ["-name", f"guest,process={PROCESS},debug-threads=on"]
+    for number in range(firmware):
+        words += ["-L", f"{{firmware{number}}}"]
     return words
+
+
+def firmware_files(firmware: Sequence[Path]) -> dict[str, Path]:
+    """The directories that the arguments of ``bare`` name."""
+    return {f"firmware{number}": path for number, path in enumerate(firmware)}
 
 
 def iommu(config: MachineConfig) -> list[str]:
@@ -109,8 +120,9 @@ def npu(config: MachineConfig) -> list[str]:
     return ["-device", "pcie-root-port,id=rp0,bus=pcie.0,chassis=1", "-device", device]
 
 
-def serial_file(path: Path) -> list[str]:
+def serial_file() -> list[str]:
     """The guest's console, kept in a file."""
+    path = "{dir}/console.log"
     return ["-chardev", f"file,id=console,path={path},append=on", "-serial", "chardev:console"]
 
 
@@ -126,11 +138,11 @@ def serial_terminal() -> list[str]:
     ]
 
 
-def agent(fd: int) -> list[str]:
+def agent() -> list[str]:
     """The agent's port on a connected socket. Two ports, because thirty-one take time to set up."""
     return [
         "-chardev",
-        f"socket,id=agent,fd={fd}",
+        "socket,id=agent,fd={agent}",
         "-device",
         "virtio-serial-pci,id=serial0,max_ports=2",
         "-device",
@@ -138,9 +150,9 @@ def agent(fd: int) -> list[str]:
     ]
 
 
-def monitor(fd: int) -> list[str]:
+def monitor() -> list[str]:
     """QMP on a connected socket."""
-    return ["-chardev", f"socket,id=qmp,fd={fd}", "-mon", "chardev=qmp,mode=control"]
+    return ["-chardev", "socket,id=qmp,fd={monitor}", "-mon", "chardev=qmp,mode=control"]
 
 
 def rewind() -> list[str]:
@@ -148,7 +160,7 @@ def rewind() -> list[str]:
     return ["-device", f"vm-rewind,id={REWIND}"]
 
 
-def kernel(images: Images, config: MachineConfig, words: Sequence[str] = ()) -> list[str]:
+def kernel(config: MachineConfig, words: Sequence[str] = ()) -> list[str]:
     """The kernel, its initramfs and its command line."""
     line = [*_KERNEL_WORDS, *words]
     if config.iommu:
@@ -156,57 +168,39 @@ def kernel(images: Images, config: MachineConfig, words: Sequence[str] = ()) -> 
     line += [_KMEMLEAK_NEEDS if KMEMLEAK in config.append else _NO_KMEMLEAK]
     if config.append:
         line += [config.append]
-    return [
-        "-kernel",
-        str(images.kernel),
-        "-initrd",
-        str(images.initramfs),
-        "-append",
-        " ".join(line),
-    ]
+    return ["-kernel", "{kernel}", "-initrd", "{initramfs}", "-append", " ".join(line)]
 
 
-def guest(
-    images: Images,
-    config: MachineConfig,
-    *,
-    directory: Path | None,
-    backing: Backing,
-    console: Path,
-    agent_fd: int,
-    qmp_fd: int,
-    kvm: bool = False,
-) -> list[str]:
-    """A guest for tests: memory in ``directory``, console in a file, agent and QMP on sockets."""
+def guest(config: MachineConfig, firmware: int, backing: Backing, kvm: bool = False) -> list[str]:
+    """A guest for tests: memory in files, console in a file, agent and QMP on sockets."""
     return [
-        *bare(images.firmware),
+        *bare(firmware),
         *machine(config, kvm),
-        *memory("ram", config.memory, directory, backing),
-        *(memory("vram", config.vram, directory, backing) if config.npu else []),
+        *memory("ram", config.memory, backing),
+        *(memory("vram", config.vram, backing) if config.npu else []),
         *iommu(config),
-        *serial_file(console),
-        *agent(agent_fd),
-        *monitor(qmp_fd),
+        *serial_file(),
+        *agent(),
+        *monitor(),
         *rewind(),
         *npu(config),
         # A clone has its kernel in its memory.
-        *(kernel(images, config, [_QUIET]) if backing is Backing.TEMPLATE else []),
+        *([] if backing is Backing.CLONE else kernel(config, [_QUIET])),
         *config.extra,
     ]
 
 
-def interactive(images: Images, config: MachineConfig, kvm: bool = False) -> list[str]:
+def interactive(config: MachineConfig, firmware: int, kvm: bool = False) -> list[str]:
     """A guest for a person: a shell on this terminal."""
-    nowhere = Backing.TEMPLATE
     return [
-        *bare(images.firmware),
+        *bare(firmware),
         *machine(config, kvm),
-        *memory("ram", config.memory, None, nowhere),
-        *(memory("vram", config.vram, None, nowhere) if config.npu else []),
+        *memory("ram", config.memory, Backing.NONE),
+        *(memory("vram", config.vram, Backing.NONE) if config.npu else []),
         *iommu(config),
         *serial_terminal(),
         *npu(config),
-        *kernel(images, config, ["vnpu.shell"]),
+        *kernel(config, ["vnpu.shell"]),
         *config.extra,
     ]
 

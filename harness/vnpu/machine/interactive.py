@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 
-from vnpu.machine import cmdline, kvm
+from vnpu.machine import cmdline, confine, kvm
 from vnpu.machine.config import MachineConfig
+from vnpu.machine.description import Description
 from vnpu.machine.images import Images, prepare
-from vnpu.machine.process import die_with_parent
+from vnpu.machine.process import filled
 
 
 def boot_interactive(
@@ -22,11 +23,11 @@ def boot_interactive(
     """
     images = images or prepare(lane)
     config = config or MachineConfig()
-    command = [
-        *die_with_parent(),
-        str(images.qemu),
-        *cmdline.interactive(images, config, kvm.usable(images)),
-    ]
+    files = Description(images, config).files()
+    words = cmdline.interactive(config, len(images.firmware), kvm.usable(images))
+    # The terminal is ours, and QEMU has to keep it; so it stays who we are.
+    command = [*confine.die_with_parent(), "--", str(images.qemu), *confine.sandbox(images.qemu)]
+    command += filled(words, {name: str(path) for name, path in files.items()})
     print(f"{images.release} ({lane}): Ctrl-D ends, Ctrl-A X kills, Ctrl-A C is QEMU's monitor")
     sys.stdout.flush()
     process = subprocess.Popen(command)

@@ -11,14 +11,23 @@ import os
 from functools import cache
 from pathlib import Path
 
-from vnpu.base import paths
+from vnpu.base import locks, paths, progress
 from vnpu.base.errors import VnpuError
 from vnpu.machine.config import MachineConfig
+from vnpu.machine.description import Description
 from vnpu.machine.images import Images
+from vnpu.machine.machine import Machine
 
 _DEVICE = Path("/dev/kvm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PROBE_TIMEOUT_S = 20.0
+#: a busy host may miss the deadline once
+_ATTEMPTS = 2
+
+
+def describe(images: Images, config: MachineConfig | None = None) -> Description:
+    """The machine as it is started here: on KVM if that works. May boot a guest to find out."""
+    return Description(images, config or MachineConfig(), usable(images))
 
 
 def usable(images: Images) -> bool:
@@ -33,28 +42,38 @@ def usable(images: Images) -> bool:
 
 @cache
 def _verdict(images: Images) -> bool:
-    """The probe's outcome, kept until the host boots again."""
+    """The probe's outcome, kept until the host boots again; one process finds it out for all."""
     boot = _BOOT_ID.read_text().strip()
-    path = paths.cache_dir() / "kvm" / f"{boot}-{images.qemu_key}"
+    path = paths.made("kvm") / f"{boot}-{images.qemu_key}"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.iterdir():
-            if not old.name.startswith(boot):
-                old.unlink(missing_ok=True)
-        path.write_text("works" if _probe(images) else "broken")
+        with locks.lock("kvm-probe"):
+            if not path.exists():
+                _write(path, "works" if _probe_all(images) else "broken")
+                for old in path.parent.iterdir():
+                    if not old.name.startswith(boot):
+                        old.unlink(missing_ok=True)
     return path.read_text() == "works"
+
+
+def _write(path: Path, text: str) -> None:
+    """Nobody sees the file before it has its content."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.rename(path)
+
+
+def _probe_all(images: Images) -> bool:
+    with progress.step("find out whether KVM works") as step:
+        works = any(_probe(images) for _ in range(_ATTEMPTS))
+        step.note = "it does" if works else "no: guests are emulated"
+    return works
 
 
 def _probe(images: Images) -> bool:
     """Whether a guest boots; any failure counts, for emulation always works."""
-    # The machine's module needs the verdict of this one.
-    from vnpu.machine.cmdline import Backing
-    from vnpu.machine.machine import Machine
-
     try:
-        with Machine(images, MachineConfig(npu=False), None, Backing.TEMPLATE, use_kvm=True) as vm:
-            vm.connect_monitor()
-            vm.meet_agent(_PROBE_TIMEOUT_S, booting=True)
+        description = Description(images, MachineConfig(npu=False), kvm=True)
+        with Machine.boot(description, timeout_s=_PROBE_TIMEOUT_S):
+            return True
     except VnpuError:
         return False
-    return True

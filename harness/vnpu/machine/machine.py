@@ -11,12 +11,13 @@ from vnpu.guest.guest import Guest
 from vnpu.guest.link import Link
 from vnpu.guest.protocol import ProtocolError
 from vnpu.klog import oracle
-from vnpu.machine import cmdline, kvm, migration, rundir
+from vnpu.machine import cmdline, migration, rundir
 from vnpu.machine.cmdline import Backing
 from vnpu.machine.config import MachineConfig
 from vnpu.machine.console import Console
+from vnpu.machine.description import Description
 from vnpu.machine.images import Images
-from vnpu.machine.process import QemuProcess
+from vnpu.machine.process import QemuProcess, filled
 from vnpu.machine.qmp import Qmp
 
 #: for a kernel with all its checks on a machine without KVM and with other work
@@ -32,31 +33,32 @@ class Machine:
 
     def __init__(
         self,
-        images: Images,
-        config: MachineConfig,
-        memory: Path | None,
-        backing: Backing,
+        description: Description,
+        backing: Backing = Backing.NONE,
+        memory: Path | None = None,
+        *,
+        incoming: bool = False,
         extra: tuple[str, ...] = (),
-        use_kvm: bool | None = None,
     ) -> None:
-        """Start QEMU; ``memory`` is the directory of its memory files."""
-        self.images = images
-        self.config = config
+        """Start QEMU; ``memory`` is the directory of its memory files.
+
+        ``incoming``: it waits for a state to be loaded. In ``extra`` arguments
+        ``{dir}`` stands for the machine's directory.
+        """
+        self.description = description
         self.directory = rundir.new()
         self.console = Console(self.directory / "console.log")
-        self.kvm = kvm.usable(images) if use_kvm is None else use_kvm
         self._memory = memory
         self._backing = backing
-        # What an option writes belongs to the other files of this machine.
-        self._extra = tuple(word.replace(DIRECTORY, str(self.directory)) for word in extra)
+        self._extra = extra
         try:
-            self.process = self._start_qemu(self._extra)
+            self.process = self._start_qemu(incoming)
         except BaseException:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
-        self.qmp = Qmp(self.process.monitor)
+        self.qmp = Qmp(self.process.sockets["monitor"])
         self._commands = 0
-        self._meet(Link(self.process.agent))
+        self._meet(Link(self.process.sockets["agent"]))
 
     def __repr__(self) -> str:
         state = "running" if self.process.running else "ended"
@@ -71,6 +73,21 @@ class Machine:
         self.close()
 
     @property
+    def images(self) -> Images:
+        """The files of the guest."""
+        return self.description.images
+
+    @property
+    def config(self) -> MachineConfig:
+        """What machine it is."""
+        return self.description.config
+
+    @property
+    def kvm(self) -> bool:
+        """Whether it runs on KVM."""
+        return self.description.kvm
+
+    @property
     def release(self) -> str:
         """Release of the guest's kernel."""
         return self.images.release
@@ -83,8 +100,8 @@ class Machine:
     @classmethod
     def boot(
         cls,
-        images: Images,
-        config: MachineConfig | None = None,
+        description: Description,
+        backing: Backing = Backing.NONE,
         memory: Path | None = None,
         timeout_s: float = BOOT_TIMEOUT_S,
     ) -> Machine:
@@ -92,34 +109,32 @@ class Machine:
 
         Raises RigError, or GuestKernelError if the kernel died on the way.
         """
-        vm = cls(images, config or MachineConfig(), memory, Backing.TEMPLATE)
+        machine = cls(description, backing, memory)
         try:
-            vm.connect_monitor()
-            vm.meet_agent(timeout_s, booting=True)
+            machine.connect_monitor()
+            machine.meet_agent(timeout_s, booting=True)
         except BaseException:
-            vm.close()
+            machine.close()
             raise
-        return vm
+        return machine
 
     def _meet(self, link: Link) -> None:
         self._link = link
         self.guest = Guest(link, self.explain, starved_s=lambda: self.process.starved_s())
 
-    def _start_qemu(self, extra: tuple[str, ...]) -> QemuProcess:
-        def arguments(agent_fd: int, qmp_fd: int) -> list[str]:
-            words = cmdline.guest(
-                self.images,
-                self.config,
-                directory=self._memory,
-                backing=self._backing,
-                console=self.console.path,
-                agent_fd=agent_fd,
-                qmp_fd=qmp_fd,
-                kvm=self.kvm,
-            )
-            return [*words, *extra]
-
-        return QemuProcess(self.images.qemu, arguments, self.directory / "qemu.log")
+    def _start_qemu(self, incoming: bool) -> QemuProcess:
+        words = [*self.description.words(self._backing), *(cmdline.incoming() if incoming else ())]
+        words = filled([*words, *self._extra], {"dir": str(self.directory)})
+        files = self.description.files()
+        if self._memory is not None:
+            files["memory"] = self._memory
+        return QemuProcess(
+            self.images.qemu,
+            words,
+            log=self.directory / "qemu.log",
+            sockets=("agent", "monitor"),
+            files=files,
+        )
 
     def connect_monitor(self) -> None:
         """Shake hands with QEMU. Raises RigError with QEMU's own words if it did not start."""
@@ -171,13 +186,22 @@ class Machine:
         self._commands = self.qmp.commands
         self.meet_agent(timeout_s)
 
-    def rewind(self, state: Path) -> None:
+    def save(self, name: str) -> None:
+        """Write the state of a stopped machine beside its memory. Raises RigError."""
+        migration.save(self.qmp, self.process.seen("memory") / name)
+
+    def load(self, name: str) -> None:
+        """Load a state that lies beside its memory into a waiting QEMU. Raises RigError."""
+        migration.load(self.qmp, self.process.seen("memory") / name)
+
+    def rewind(self, name: str) -> None:
         """Go back to the state that this machine came from; it is stopped then. Raises RigError.
 
         Only the process and what QEMU has translated in it remain, which is why
         this is many times as fast as another process.
         """
         path = f"/machine/peripheral/{cmdline.REWIND}"
+        state = self.process.seen("memory") / name
         self.qmp.cmd("qom-set", {"path": path, "property": "state", "value": str(state)})
         self.console.clear()
         self._meet(self._link.start_over())
@@ -186,32 +210,33 @@ class Machine:
         """Freeze the machine, carry all of its state to a new QEMU, go on there.
 
         The guest and its processes do not notice; requests under way stay so.
-        Raises RigError.
+        Raises RigError; if no new QEMU starts, the machine goes on in the old one.
         """
-        state = self._room_for_state() / f"moved-{self.process.pid}"
+        place = rundir.new("moved-", self._room_for_state())
         try:
             self.qmp.cmd("stop")
-            migration.save(self.qmp, state)
-            extra = [word for word in self._extra if word not in cmdline.incoming()]
-            process = self._start_qemu((*cmdline.incoming(), *extra))
-            qmp = Qmp(process.monitor)
-            self._link.move_to(process.agent)
+            try:
+                migration.save(self.qmp, place / "state")
+                process = self._start_qemu(incoming=True)
+            except BaseException:
+                self.qmp.cmd("cont")
+                raise
+            self._link.move_to(process.sockets["agent"])
             self.process.kill()
             self.qmp.close()
-            self.process, self.qmp = process, qmp
+            self.process, self.qmp = process, Qmp(process.sockets["monitor"])
             self.connect_monitor()
-            migration.load(self.qmp, state)
+            migration.load(self.qmp, place / "state")
         finally:
-            state.unlink(missing_ok=True)
+            shutil.rmtree(place, ignore_errors=True)
         self.qmp.cmd("cont")
 
-    def _room_for_state(self) -> Path:
+    def _room_for_state(self) -> Path | None:
         """Memory rather than disk, if there is enough."""
         needed = 2 * (self.config.memory + self.config.vram)
-        shm = Path("/dev/shm")
-        if shm.is_dir() and shutil.disk_usage(shm).free > needed:
-            return shm
-        return self.directory
+        if rundir.MEMORY.is_dir() and shutil.disk_usage(rundir.MEMORY).free > needed:
+            return rundir.MEMORY
+        return None
 
     def poweroff(self, timeout_s: float = 20.0) -> None:
         """Shut the guest down by itself, then close. Raises RigError if it does not end."""

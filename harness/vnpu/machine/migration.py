@@ -3,32 +3,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vnpu.base.errors import RigError
 from vnpu.machine.qmp import Qmp
 
 #: memory in shared files stays where it is; private memory goes with the state
-_CAPABILITIES = ("x-ignore-shared", "events")
+IGNORE_SHARED = ("x-ignore-shared",)
 _TIMEOUT_S = 120.0
 
 
-def save(qmp: Qmp, path: Path) -> None:
-    """Write the state of a stopped machine. Raises RigError."""
-    _prepare(qmp)
+def save(qmp: Qmp, path: Path, capabilities: Sequence[str] = IGNORE_SHARED) -> None:
+    """Write the state of a stopped machine; ``path`` as QEMU sees it. Raises RigError."""
+    _prepare(qmp, capabilities)
     qmp.cmd("migrate", {"uri": f"file:{path}"})
     _await_end(qmp)
 
 
-def load(qmp: Qmp, path: Path) -> None:
+def load(qmp: Qmp, path: Path, capabilities: Sequence[str] = IGNORE_SHARED) -> None:
     """Fill a QEMU that waits for a state; the machine is stopped after that. Raises RigError."""
-    _prepare(qmp)
+    _prepare(qmp, capabilities)
     qmp.cmd("migrate-incoming", {"uri": f"file:{path}"})
     _await_end(qmp)
 
 
-def _prepare(qmp: Qmp) -> None:
-    wanted = [{"capability": name, "state": True} for name in _CAPABILITIES]
+def _prepare(qmp: Qmp, capabilities: Sequence[str]) -> None:
+    wanted = [{"capability": name, "state": True} for name in ("events", *capabilities)]
     qmp.cmd("migrate-set-capabilities", {"capabilities": wanted})
 
 

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""A QEMU process: started with its sockets, ended with certainty."""
+"""The one place where QEMU is started: with its sockets, and to end with certainty."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vnpu.base.errors import SetupError
+from vnpu.machine import confine
 
 _KILL_TIMEOUT_S = 10.0
 #: the device's engines are its threads; those that the library starts spin before they sleep
@@ -19,38 +18,66 @@ _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 class QemuProcess:
-    """QEMU with an agent socket and a monitor socket.
+    """QEMU, with connected sockets to it.
 
-    The sockets are connected pairs made beforehand, so that there is no path in
-    a file system and no moment at which somebody must wait for a listener.
+    Of the command line, ``{NAME}`` stands for the descriptor of the socket NAME
+    or for the path NAME as QEMU sees it; see ``seen``. The sockets are pairs
+    made beforehand, so that there is no path in a file system and no moment at
+    which somebody must wait for a listener. The kernel kills the process when
+    the thread that made it ends.
     """
 
     def __init__(
-        self, binary: Path, arguments: Callable[[int, int], Sequence[str]], stderr: Path
+        self,
+        binary: Path,
+        words: Sequence[str],
+        *,
+        log: Path,
+        sockets: Sequence[str],
+        files: Mapping[str, Path] | None = None,
+        confined: bool = True,
     ) -> None:
-        self.agent, agent_end = socket.socketpair()
-        self.monitor, monitor_end = socket.socketpair()
-        self._stderr = stderr
-        fds = (agent_end.fileno(), monitor_end.fileno())
-        try:
-            with stderr.open("ab") as log:
-                self._popen = subprocess.Popen(
-                    [*die_with_parent(), str(binary), *arguments(*fds)],
-                    pass_fds=fds,
-                    env=os.environ | _ENVIRONMENT,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    # Ctrl-C is for the harness, which then ends its guests in order.
-                    process_group=0,
-                )
-        except BaseException:
-            self.agent.close()
-            self.monitor.close()
-            raise
-        finally:
-            agent_end.close()
-            monitor_end.close()
+        """``confined``: if we are root, QEMU is not."""
+        self._log = log
+        self._seen: dict[str, str] = {}
+        self.sockets: dict[str, socket.socket] = {}
+        confined = confined and confine.group() is not None
+        with contextlib.ExitStack() as passed, contextlib.ExitStack() as undo:
+            fds = {}
+            for name in sockets:
+                ours, theirs = socket.socketpair()
+                undo.callback(ours.close)
+                passed.callback(theirs.close)
+                self.sockets[name] = ours
+                fds[name] = theirs.fileno()
+            places = {name: str(fd) for name, fd in fds.items()}
+            for name, path in {"qemu": binary, **(files or {})}.items():
+                if confined:
+                    fds[name] = os.open(path, os.O_PATH | os.O_CLOEXEC)
+                    passed.callback(os.close, fds[name])
+                self._seen[name] = f"/proc/self/fd/{fds[name]}" if confined else str(path)
+            command = [*confine.die_with_parent(), *(confine.unprivileged() if confined else ())]
+            command += ["--", self._seen["qemu"], *confine.sandbox(binary)]
+            self.command_line = [*command, *filled(words, places | self._seen)]
+            self._popen = self._start(tuple(fds.values()))
+            undo.pop_all()
+
+    def _start(self, fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                self.command_line,
+                pass_fds=fds,
+                env=os.environ | _ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is for the harness, which then ends its guests in order.
+                process_group=0,
+            )
+
+    def seen(self, name: str) -> Path:
+        """How this QEMU names one of its ``files``."""
+        return Path(self._seen[name])
 
     @property
     def pid(self) -> int:
@@ -74,7 +101,7 @@ class QemuProcess:
     @property
     def messages(self) -> str:
         """What QEMU itself had to say."""
-        return self._stderr.read_text(errors="replace").strip() if self._stderr.exists() else ""
+        return self._log.read_text(errors="replace").strip() if self._log.exists() else ""
 
     def wait(self, timeout_s: float) -> int | None:
         """Exit status, or None if it still runs after the deadline."""
@@ -88,20 +115,15 @@ class QemuProcess:
         if self.running:
             self._popen.kill()
             self._popen.wait(_KILL_TIMEOUT_S)
-        self.agent.close()
-        self.monitor.close()
+        for end in self.sockets.values():
+            end.close()
 
 
-def die_with_parent() -> list[str]:
-    """A command prefix: the kernel kills what follows when the thread that started it ends.
-
-    A parent that dies before setpriv has set this up leaves a process behind;
-    that gap is the time of one exec.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        raise SetupError(
-            "setpriv was not found; it is required to end guests with the harness",
-            "install it: apt-get install util-linux",
-        )
-    return [setpriv, "--pdeathsig", "KILL", "--"]
+def filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """The words, each ``{NAME}`` in them replaced by its value; other braces are left alone."""
+    result = []
+    for word in words:
+        for name, value in values.items():
+            word = word.replace(f"{{{name}}}", value)
+        result.append(word)
+    return result

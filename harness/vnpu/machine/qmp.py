@@ -62,9 +62,10 @@ class Qmp:
         return self._run(self._next_event(name, data), timeout_s)
 
     def close(self) -> None:
-        """Disconnect; never fails."""
+        """Disconnect; never fails, and is fine to repeat."""
+        connected, self.connected = self.connected, False
         try:
-            if self.connected:
+            if connected:
                 self._run(self._client.disconnect(), TIMEOUT_S)
         except (QMPError, EOFError, OSError, RigError):
             pass
@@ -74,8 +75,8 @@ class Qmp:
 
     async def _next_event(self, name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         while True:
-            event = dict(await self._events.get())
-            found: Any = event.get("data", {})
+            event: dict[str, Any] = dict(await self._events.get())
+            found: dict[str, Any] = event.get("data", {})
             if event["event"] == name and all(found.get(k) == v for k, v in data.items()):
                 return event
 

@@ -8,8 +8,6 @@ write and a restore reads next to nothing.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -17,33 +15,42 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from vnpu.base import paths, progress
-from vnpu.base.errors import GuestKernelError
+from vnpu.base import locks, paths, private, progress
+from vnpu.base.errors import GuestKernelError, SetupError
 from vnpu.klog import oracle
-from vnpu.machine import cmdline, kvm, migration
+from vnpu.machine import confine, kvm, rundir
 from vnpu.machine.cmdline import Backing
 from vnpu.machine.config import MIB, MachineConfig
+from vnpu.machine.description import Description
 from vnpu.machine.images import Images
 from vnpu.machine.machine import Machine
 
-#: bump when what happens before the snapshot changes
-_FORMAT = 1
+#: the file with the devices' and processors' state
+STATE = "state"
+#: how the names of the locks begin
+LOCK = "template-"
 _COMPLETE = "complete"
+_USE = ".use"
 _RESTORE_TIMEOUT_S = 60.0
 #: a small /dev/shm (64 MiB in many containers) cannot hold a guest
-_SHM = Path("/dev/shm")
 _SHM_MARGIN = 256 * MIB
+#: seconds after which a template that nobody used is removed
+_OLD_S = 2 * 24 * 3600
 
 
 class Template:
     """The snapshot of a booted guest."""
 
-    def __init__(self, images: Images, config: MachineConfig, directory: Path) -> None:
-        self.images = images
-        self.config = config
+    def __init__(self, description: Description, directory: Path) -> None:
+        """Raises RuntimeError if somebody is about to remove it."""
+        self.description = description
         self.directory = directory
         # While this is open, nobody removes the files.
-        self._use = _lock_file(directory, fcntl.LOCK_SH)
+        held = locks.take(_use_file(directory), shared=True, wait=False)
+        if held is None:
+            raise RuntimeError(f"{directory} is being removed")
+        self._use = held
+        os.utime(directory)
 
     @classmethod
     def ensure(cls, images: Images, config: MachineConfig | None = None) -> Template:
@@ -51,23 +58,24 @@ class Template:
 
         Raises RigError, or GuestKernelError if the kernel complained while it booted.
         """
-        config = config or MachineConfig()
-        slot, key = _names(images, config)
-        root = storage(config)
-        root.mkdir(parents=True, exist_ok=True)
-        directory = root / f"{slot}-{key}"
-        with _held(root / f"{slot}.lock"):
-            if not (directory / _COMPLETE).exists():
-                _remove_stale(root, slot)
-                shutil.rmtree(directory, ignore_errors=True)
-                directory.mkdir(mode=0o700)
-                _make(images, config, directory)
-            return cls(images, config, directory)
+        description = kvm.describe(images, config or MachineConfig())
+        with _making(description.slot):
+            directory = _find(description)
+            if directory is None:
+                _remove_stale(description.slot)
+                directory = storage(description.config) / _name(description)
+                _make(description, directory)
+            return cls(description, directory)
 
     @property
-    def state(self) -> Path:
-        """The devices' and processors' state."""
-        return self.directory / "state"
+    def images(self) -> Images:
+        """The files of the guest."""
+        return self.description.images
+
+    @property
+    def config(self) -> MachineConfig:
+        """What machine it is of."""
+        return self.description.config
 
     @property
     def boot_log(self) -> str:
@@ -76,15 +84,14 @@ class Template:
 
     def launch(self, extra: tuple[str, ...] = ()) -> Machine:
         """Start a QEMU that waits to become a clone; resume() does the rest."""
-        arguments = (*cmdline.incoming(), *extra)
-        return Machine(self.images, self.config, self.directory, Backing.CLONE, arguments)
+        return Machine(self.description, Backing.CLONE, self.directory, incoming=True, extra=extra)
 
     def resume(self, machine: Machine) -> Machine:
         """Load the state into a launched QEMU and meet its agent. Closes it on failure."""
         try:
             if not machine.qmp.connected:
                 machine.connect_monitor()
-            migration.load(machine.qmp, self.state)
+            machine.load(STATE)
             machine.resume(_RESTORE_TIMEOUT_S)
         except BaseException:
             machine.close()
@@ -94,7 +101,7 @@ class Template:
     def rewind(self, machine: Machine) -> Machine:
         """Make a used clone as good as new. Closes it on failure."""
         try:
-            machine.rewind(self.state)
+            machine.rewind(STATE)
             machine.resume(_RESTORE_TIMEOUT_S)
         except BaseException:
             machine.close()
@@ -107,55 +114,81 @@ class Template:
 
     def close(self) -> None:
         """Let others remove it."""
-        os.close(self._use)
+        self._use.close()
+
+
+# --- where they lie ---------------------------------------------------------------------
+
+
+def _in_memory() -> Path | None:
+    """Our directory in memory, if the system has such a place and nobody else took ours."""
+    if not os.access(rundir.MEMORY, os.W_OK):
+        return None
+    try:
+        return private.directory(rundir.MEMORY / f"vnpu-{os.geteuid()}")
+    except (OSError, SetupError):
+        return None
+
+
+def _in_cache() -> Path:
+    return private.directory(paths.made("templates"))
+
+
+def _roots() -> list[Path]:
+    """Every place where a template may lie."""
+    forced = os.environ.get("VNPU_TEMPLATES")
+    if forced:
+        Path(forced).mkdir(parents=True, exist_ok=True)
+        return [private.directory(Path(forced).resolve())]
+    memory = _in_memory()
+    return [*([memory] if memory else []), _in_cache()]
 
 
 def storage(config: MachineConfig) -> Path:
-    """Where templates lie: in memory if there is room for this one, else in the cache."""
-    forced = os.environ.get("VNPU_TEMPLATES")
-    if forced:
-        return Path(forced)
-    own = _SHM / f"vnpu-{os.getuid()}"
+    """Where a new template goes: into memory if there is room for this one, else to the cache."""
+    roots = _roots()
     needed = config.memory + config.vram + _SHM_MARGIN
-    with contextlib.suppress(OSError):
-        if os.access(_SHM, os.W_OK) and shutil.disk_usage(_SHM).free >= needed:
-            return own
-    return paths.cache_dir() / "templates"
+    return roots[0] if shutil.disk_usage(roots[0]).free >= needed else roots[-1]
 
 
-def _names(images: Images, config: MachineConfig) -> tuple[str, str]:
-    """What the template is for, and what it was made from."""
-    arguments = cmdline.guest(
-        images,
-        config,
-        directory=Path("memory"),
-        backing=Backing.TEMPLATE,
-        console=Path("console"),
-        agent_fd=0,
-        qmp_fd=0,
-        kvm=kvm.usable(images),
-    )
-    slot = _hash(images.lane, repr(config))[:8]
-    return f"{images.lane}-{slot}", _hash(str(_FORMAT), images.key, *arguments)[:24]
+def _name(description: Description) -> str:
+    return f"{description.slot}-{description.key}"
 
 
-def _hash(*words: str) -> str:
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()
+def _find(description: Description) -> Path | None:
+    """The template if it is complete, wherever there was room for it when it was made."""
+    for root in _roots():
+        directory = root / _name(description)
+        if (directory / _COMPLETE).exists():
+            return directory
+    return None
 
 
-def _make(images: Images, config: MachineConfig, directory: Path) -> None:
+# --- how they are made ------------------------------------------------------------------
+
+
+def _make(description: Description, directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+    confine.hand_over(directory)
+    images = description.images
     title = f"boot {images.release} ({images.lane}) for the snapshot"
-    with progress.step(title), Machine.boot(images, config, memory=directory) as machine:
+    with (
+        progress.step(title),
+        Machine.boot(description, Backing.TEMPLATE, directory) as machine,
+    ):
         started = time.monotonic()
         _check_booted(machine)
         machine.qmp.cmd("stop")
-        migration.save(machine.qmp, directory / "state")
+        machine.save(STATE)
         machine.qmp.cmd("quit")
         machine.process.wait(_RESTORE_TIMEOUT_S)
-        shutil.copy(machine.console.path, directory / "console.log")
-    for name in ("ram", "vram", "state"):
-        if (directory / name).exists():
-            (directory / name).chmod(0o444)
+        log = machine.console.path.read_bytes()
+    # From here on no QEMU can change what others start from.
+    confine.take_back(directory)
+    for path in directory.iterdir():
+        confine.take_back(path)
+    (directory / "console.log").write_bytes(log)
     facts = {"release": images.release, "saved_s": round(time.monotonic() - started, 3)}
     (directory / _COMPLETE).write_text(json.dumps(facts))
 
@@ -179,39 +212,51 @@ def _check_booted(machine: Machine) -> None:
         )
 
 
-def _lock_file(directory: Path, how: int) -> int:
-    handle = os.open(directory / "use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, how | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
+# --- how they go ------------------------------------------------------------------------
+
+
+def _use_file(directory: Path) -> Path:
+    return directory.with_name(directory.name + _USE)
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+def _making(slot: str) -> Iterator[None]:
+    """One process at a time makes or removes templates of a slot, wherever they lie."""
+    held = locks.take(locks.named(f"{LOCK}{slot}"))
+    assert held is not None
+    with held:
         yield
 
 
-def _remove_stale(root: Path, slot: str) -> None:
-    """Older templates of the same machine, unless a run still clones them."""
-    for directory in root.glob(f"{slot}-*"):
-        if not directory.is_dir():
-            continue
-        try:
-            handle = _lock_file(directory, fcntl.LOCK_EX)
-        except OSError:
-            continue
+def _remove_stale(slot: str) -> None:
+    """Older templates of the same machine, and those of any that nobody used for long."""
+    for root in _roots():
+        for directory in root.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                old = directory.stat().st_mtime < time.time() - _OLD_S
+                if directory.is_dir() and (old or directory.name.startswith(f"{slot}-")):
+                    _remove(directory)
+
+
+def _remove(directory: Path) -> bool:
+    """Remove a template unless a run still clones it; whether it is gone."""
+    held = locks.take(_use_file(directory), wait=False)
+    if held is None:
+        return False
+    with held:
         shutil.rmtree(directory, ignore_errors=True)
-        os.close(handle)
+        _use_file(directory).unlink(missing_ok=True)
+    return True
 
 
-def remove_all() -> None:
-    """Remove every template that no run uses."""
-    for root in (_SHM / f"vnpu-{os.getuid()}", paths.cache_dir() / "templates"):
-        for path in root.glob("*.lock"):
-            with _held(path):
-                _remove_stale(root, path.stem)
+def remove_all() -> Iterator[Path]:
+    """Remove every template that no run uses or makes, and tell which."""
+    for root in _roots():
+        for directory in sorted(root.iterdir()):
+            if directory.is_dir():
+                slot = directory.name.rpartition("-")[0]
+                held = locks.take(locks.named(f"{LOCK}{slot}"), wait=False)
+                if held is not None:
+                    with held:
+                        if _remove(directory):
+                            yield directory

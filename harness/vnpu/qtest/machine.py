@@ -4,22 +4,23 @@
 from __future__ import annotations
 
 import contextlib
-import socket
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import QMPError
-from qemu.qmp.legacy import QEMUMonitorProtocol
-
 from vnpu.base.errors import RigError
+from vnpu.machine import migration, rundir
+from vnpu.machine.process import QemuProcess
+from vnpu.machine.qmp import Qmp
 from vnpu.qtest.protocol import QtestProtocol
 
 #: guest memory of a test machine
 MEMORY = 64 << 20
+#: for QEMU to end by itself, which takes longer with sanitizers
+_QUIT_S = 20.0
 
 
 @cache
@@ -35,9 +36,9 @@ def qemu_command() -> list[str]:
 
 
 def arguments(devices: Sequence[str], extra: Sequence[str] = (), memory: int = MEMORY) -> list[str]:
-    """The command line of a machine with *devices*, each an argument of -device."""
+    """QEMU's arguments for a machine with *devices*, each an argument of -device."""
     line = [
-        *qemu_command(),
+        *qemu_command()[1:],
         *("-machine", "q35", "-accel", "qtest", "-m", f"{memory >> 20}M"),
         *("-display", "none", "-nodefaults", "-no-user-config", "-S"),
         *extra,
@@ -52,7 +53,7 @@ def failing_start(devices: Sequence[str], extra: Sequence[str] = ()) -> str:
 
     It is given no more than to realize its devices (-machine none would not have a PCI bus).
     """
-    line = [*arguments(devices, extra), "-qmp", "stdio"]
+    line = [*qemu_command()[:1], *arguments(devices, extra), "-qmp", "stdio"]
     run = subprocess.run(
         line, input='{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n',
         capture_output=True, text=True, timeout=60, check=False,
@@ -80,28 +81,24 @@ class QtestMachine:
         incoming: bool = False,
     ) -> None:
         self.memory = memory
-        self._qmp: QEMUMonitorProtocol | None = None
-        ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
-        # a plain file: QEMU must not block on a pipe that nobody reads
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        self._directory = rundir.new("qtest-")
         line = arguments(devices, extra, memory)
-        for name, sock in zip(("qtest", "qmp"), theirs, strict=True):
-            line += ["-chardev", f"socket,id={name},fd={sock.fileno()}"]
-        line += ["-qtest", "chardev:qtest", "-qtest-log", "none", "-mon", "qmp,mode=control"]
+        for name in ("qtest", "monitor"):
+            line += ["-chardev", f"socket,id={name},fd={{{name}}}"]
+        line += ["-qtest", "chardev:qtest", "-qtest-log", "none", "-mon", "monitor,mode=control"]
         if incoming:
             line += ["-incoming", "defer"]
-        self.command_line = line
-        self._process = subprocess.Popen(
+        # No guest runs in it, and tests name files that only they can reach.
+        self._process = QemuProcess(
+            Path(qemu_command()[0]),
             line,
-            stdin=subprocess.DEVNULL,
-            stdout=self._stderr,
-            stderr=self._stderr,
-            pass_fds=[sock.fileno() for sock in theirs],
+            log=self._directory / "qemu.log",
+            sockets=("qtest", "monitor"),
+            confined=False,
         )
-        for sock in theirs:
-            sock.close()
-        self._qmp_socket = ours[1]
-        self.qtest = QtestProtocol(ours[0])
+        self.command_line = self._process.command_line
+        self.qtest = QtestProtocol(self._process.sockets["qtest"])
+        self._qmp = Qmp(self._process.sockets["monitor"])
         try:
             self.qtest.command("endianness")
             if not incoming:
@@ -113,87 +110,59 @@ class QtestMachine:
     @property
     def log(self) -> str:
         """What QEMU printed so far."""
-        self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace")
+        return self._process.messages
 
     @property
     def pid(self) -> int:
+        """Of QEMU."""
         return self._process.pid
 
     def alive(self) -> bool:
-        return self._process.poll() is None
+        """Whether QEMU has not ended."""
+        return self._process.running
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Run a QMP command; RigError when it fails."""
         try:
-            return self._monitor().cmd(command, **arguments)
-        except (QMPError, OSError, EOFError) as error:
+            return self._monitor().cmd(command, arguments)
+        except RigError as error:
             raise RigError(f"QMP {command} failed: {error}", console_tail=self.log) from error
 
     def wait_event(self, name: str, timeout_s: float = 60.0, **match: Any) -> dict[str, Any]:
         """The data of the next QMP event of this name whose data has these values."""
-        while True:
-            try:
-                event = self._monitor().pull_event(wait=timeout_s)
-            except (QMPError, OSError, EOFError) as error:
-                raise RigError(f"no QMP event {name}: {error}", console_tail=self.log) from error
-            data = event.get("data", {}) if event else {}
-            if event and event["event"] == name and match.items() <= data.items():
-                return data
+        try:
+            return dict(self._monitor().wait_event(name, timeout_s, **match).get("data", {}))
+        except RigError as error:
+            raise RigError(f"no QMP event {name}: {error}", console_tail=self.log) from error
 
-    def _monitor(self) -> QEMUMonitorProtocol:
-        if self._qmp is None:
-            self._qmp = QEMUMonitorProtocol(self._qmp_socket)
-            self._qmp.settimeout(60)
+    def _monitor(self) -> Qmp:
+        if not self._qmp.connected:
             self._qmp.connect()
         return self._qmp
-
-    def _capabilities(self, names: Sequence[str]) -> None:
-        wanted = [{"capability": name, "state": True} for name in ("events", *names)]
-        self.qmp("migrate-set-capabilities", capabilities=wanted)
 
     def save(self, path: Path, capabilities: Sequence[str] = ()) -> None:
         """Stop the machine and write its state to a file."""
         self.qmp("stop")
-        self._capabilities(capabilities)
-        self.qmp("migrate", uri=f"file:{path}")
-        self._migrated()
+        migration.save(self._monitor(), path, capabilities)
 
     def load(self, path: Path, capabilities: Sequence[str] = ()) -> None:
         """Take over a saved state (machine started with *incoming*) and run."""
-        self._capabilities(capabilities)
-        self.qmp("migrate-incoming", uri=f"file:{path}")
-        self._migrated()
+        migration.load(self._monitor(), path, capabilities)
         self.qmp("cont")
-
-    def _migrated(self) -> None:
-        while True:
-            status = self.wait_event("MIGRATION")["status"]
-            if status == "completed":
-                return
-            if status == "failed":
-                raise RigError("the migration failed", console_tail=self.log)
 
     def close(self) -> int:
         """Quit QEMU and wait for it; its exit status. Sanitizer reports are in ``log``."""
-        if self._process.poll() is None:
+        if self._process.running:
             with contextlib.suppress(RigError):
                 self.qmp("quit")
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        if self._qmp is not None:
-            with contextlib.suppress(QMPError, OSError, EOFError):
-                self._qmp.close()
-        self.qtest.close()
-        self._qmp_socket.close()
-        return self._process.returncode
+        status = self._process.wait(_QUIT_S)
+        self._process.kill()
+        self._qmp.close()
+        return -9 if status is None else status
 
     def __enter__(self) -> QtestMachine:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-        self._stderr.close()
+        shutil.rmtree(self._directory, ignore_errors=True)

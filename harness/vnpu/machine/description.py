@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""A machine in the abstract: the same words name its snapshot and start it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from vnpu.machine import cmdline
+from vnpu.machine.cmdline import Backing
+from vnpu.machine.config import MachineConfig
+from vnpu.machine.images import Images
+
+#: bump when what happens before the snapshot changes
+_FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Description:
+    """What boots, on which machine, and whether on KVM."""
+
+    images: Images
+    config: MachineConfig
+    kvm: bool = False
+
+    def words(self, backing: Backing) -> tuple[str, ...]:
+        """QEMU's arguments. Descriptors and paths are only named; see QemuProcess."""
+        return tuple(cmdline.guest(self.config, len(self.images.firmware), backing, self.kvm))
+
+    def files(self) -> dict[str, Path]:
+        """The paths that those words name, but for the directory of the memory."""
+        named = {"kernel": self.images.kernel, "initramfs": self.images.initramfs}
+        return named | cmdline.firmware_files(self.images.firmware)
+
+    @cached_property
+    def slot(self) -> str:
+        """Names what the machine is for: one snapshot for each is enough."""
+        return f"{self.images.lane}-{_hash(str(_FORMAT), repr(self.config))[:8]}"
+
+    @cached_property
+    def key(self) -> str:
+        """Names all that goes into its snapshot."""
+        return _hash(str(_FORMAT), self.images.key, *self.words(Backing.TEMPLATE))[:24]
+
+
+def _hash(*words: str) -> str:
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()

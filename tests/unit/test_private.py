@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""Places that everybody can write to: what others put there is neither used nor harmed."""
+
+import multiprocessing
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from vnpu.base import paths, private
+from vnpu.base.errors import SetupError
+from vnpu.cli import clean
+from vnpu.machine import MachineConfig, confine, rundir, template
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_directory_is_ours_alone(tmp_path):
+    made = private.directory(tmp_path / "made")
+    assert mode(made) == 0o700
+    made.chmod(0o777)
+    assert mode(private.directory(made)) == 0o700
+
+
+def test_link_is_no_directory_of_ours(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(SetupError, match="somebody else"):
+        private.directory(tmp_path / "link")
+
+
+@as_root
+def test_directory_of_another_is_refused(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", NOBODY, NOBODY)
+    with pytest.raises(SetupError, match="somebody else"):
+        private.directory(tmp_path / "theirs")
+
+
+@pytest.fixture
+def base(tmp_path):
+    """Stands for /tmp, with a file outside that must survive."""
+    rundir._root.cache_clear()
+    place = tmp_path / "base"
+    place.mkdir()
+    yield place
+    rundir._root.cache_clear()
+
+
+def test_run_directory_is_reached_by_nobody_else(base):
+    place = base / f"vnpu-{os.geteuid()}-runs"
+    made = rundir.new(base=base)
+    assert made.is_relative_to(place)
+    assert mode(place) == (0o710 if confine.group() else 0o700)
+
+
+@as_root
+def test_run_directory_in_a_place_of_another_is_refused(base):
+    place = base / f"vnpu-{os.geteuid()}-runs"
+    place.mkdir()
+    precious = base / "precious"
+    precious.write_text("content")
+    (place / "lock").symlink_to(precious)
+    os.chown(place, NOBODY, NOBODY)
+    with pytest.raises(SetupError):
+        rundir.new(base=base)
+    assert precious.read_text() == "content"
+
+
+def _make_and_die(base):
+    rundir.new(base=base)
+    os._exit(1)
+
+
+def _make_and_look(base, lost):
+    for _ in range(60):
+        rundir._root.cache_clear()
+        if not rundir.new(base=base).exists():
+            lost.value += 1
+
+
+def test_what_killed_runs_left_is_removed(base):
+    process = multiprocessing.get_context("fork").Process(target=_make_and_die, args=(base,))
+    process.start()
+    process.join(30)
+    (place,) = base.iterdir()
+    (left,) = place.glob("run-*[!k]")
+    mine = rundir.new(base=base)
+    assert not left.exists() and mine.exists()
+    assert {path.name.partition(".")[0] for path in place.glob("run-*")} == {mine.parent.name}
+
+
+def test_runs_that_start_together_leave_each_other_alone(base):
+    context = multiprocessing.get_context("fork")
+    lost = context.Value("i", 0)
+    crowd = [context.Process(target=_make_and_look, args=(base, lost)) for _ in range(4)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join(60)
+        assert one.exitcode == 0
+    assert lost.value == 0
+
+
+# Templates
+
+
+@pytest.fixture
+def memory(base, monkeypatch):
+    """A /dev/shm of one's own, and a cache."""
+    monkeypatch.setattr(rundir, "MEMORY", base)
+    monkeypatch.setenv("VNPU_CACHE", str(base.parent / "cache"))
+    monkeypatch.delenv("VNPU_TEMPLATES", raising=False)
+    return base
+
+
+@as_root
+def test_templates_do_not_go_where_another_waits(memory):
+    squat = memory / f"vnpu-{os.geteuid()}"
+    squat.mkdir()
+    os.chown(squat, NOBODY, NOBODY)
+    place = template.storage(MachineConfig(memory=2 << 20, vram=2 << 20))
+    assert place == paths.cache_dir() / "templates"
+    assert squat not in template._roots()
+
+
+class Named:
+    """As much of a description as finding needs."""
+
+    config = MachineConfig()
+    slot = "stock-12345678"
+    key = "abc"
+
+
+def test_template_is_found_wherever_it_lies(memory):
+    """Memory may have had room when it was made and have none now, or the other way round."""
+    for root in template._roots():
+        directory = root / template._name(Named)
+        directory.mkdir()
+        assert template._find(Named) is None, "half made"
+        (directory / "complete").touch()
+        assert template._find(Named) == directory
+        assert list(template.remove_all()) == [directory]
+        assert template._find(Named) is None
+
+
+def test_template_in_use_stays(memory):
+    directory = template._roots()[0] / template._name(Named)
+    directory.mkdir()
+    used = template.Template(Named, directory)
+    assert list(template.remove_all()) == []
+    template._remove_stale(Named.slot)
+    assert directory.exists()
+    used.close()
+    template._remove_stale(Named.slot)
+    assert not directory.exists()
+
+
+def test_old_templates_go(memory):
+    old, young = (template._roots()[0] / f"debug-{n}-{n}" for n in (1, 2))
+    for directory in (old, young):
+        directory.mkdir()
+    os.utime(old, (1000, 1000))
+    template._remove_stale(Named.slot)
+    assert not old.exists() and young.exists()
+
+
+# The cache as a whole
+
+
+@pytest.fixture
+def cache_at(monkeypatch, memory):
+    def at(path):
+        monkeypatch.setenv("VNPU_CACHE", str(path))
+        return path
+
+    return at
+
+
+def test_foreign_directory_is_not_cleaned(cache_at, tmp_path):
+    var = cache_at(tmp_path / "var")
+    for name in ("log", "lock", "lib/precious"):
+        (var / name).mkdir(parents=True)
+    with pytest.raises(SetupError, match="not marked"):
+        list(clean.remove(everything=True))
+    paths.log_dir()  # used as a cache all the same, which marks nothing
+    with pytest.raises(SetupError, match="not marked"):
+        list(clean.remove(everything=True))
+    assert (var / "lib/precious").is_dir()
+
+
+def test_cache_is_marked_and_cleaned(cache_at, tmp_path):
+    place = cache_at(tmp_path / "new")
+    paths.made("kind")
+    assert (place / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172")
+    assert list(clean.remove(everything=True)) == [f"removed {place}"]
+    assert not place.exists()
+
+
+def test_cache_of_an_older_version_is_known(cache_at, tmp_path):
+    place = cache_at(tmp_path / "old")
+    for name in ("qemu-src", "log", "apt"):
+        (place / name).mkdir(parents=True)
+    list(clean.remove(everything=True))
+    assert not place.exists()
+
+
+USE = """
+import sys
+from vnpu.base import cache
+cache.artifact("module", "key", lambda work: None)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_cache_in_use_is_cleaned_of_nothing(cache_at, tmp_path):
+    place = cache_at(tmp_path / "used")
+    user = subprocess.Popen(
+        [sys.executable, "-c", USE], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert user.stdout.readline() == b"ready\n"
+    (place / "log").mkdir()
+    with pytest.raises(SetupError, match="a run uses the cache"):
+        list(clean.remove(everything=True))
+    assert (place / "log").is_dir()
+    list(clean.remove(everything=False))
+    assert (place / "module/key").is_dir() and not (place / "log").exists()
+    user.communicate()
+    list(clean.remove(everything=True))
+    assert not place.exists()
