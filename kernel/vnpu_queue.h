@@ -16,7 +16,8 @@ struct vnpu_file;
 struct vnpu_ring;
 struct vnpu_vm;
 
-/* Most command buffers of a submit. */
+/* Most jobs of a submit, and most command buffers of each. */
+#define VNPU_MAX_JOBS	64
 #define VNPU_MAX_CMDS	16
 
 /*

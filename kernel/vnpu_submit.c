@@ -24,14 +24,23 @@ struct vnpu_submit_job {
 	struct drm_vnpu_cmd cmds[VNPU_MAX_CMDS];
 };
 
-/* All that one SUBMIT needs until its job is the scheduler's. */
-struct vnpu_submit {
-	struct drm_file *file;
+/* All that one job needs until it is the scheduler's. */
+struct vnpu_submit_entry {
 	struct vnpu_queue *queue;
 	struct vnpu_syncs syncs;
 
 	/* NULL once it is the scheduler's. */
 	struct vnpu_submit_job *job;
+};
+
+struct vnpu_submit {
+	struct drm_file *file;
+
+	/* That of all queues, which hold it. */
+	struct vnpu_vm *vm;
+
+	struct vnpu_submit_entry *entries;
+	u32 count;
 };
 
 static struct vnpu_submit_job *to_submit_job(struct vnpu_job *job)
@@ -102,9 +111,10 @@ static int vnpu_submit_copy_cmds(struct vnpu_submit_job *job,
 	return ret;
 }
 
-static int vnpu_submit_init_job(struct vnpu_submit *submit, const struct drm_vnpu_submit *args)
+static int vnpu_submit_init_job(struct vnpu_submit *submit, struct vnpu_submit_entry *entry,
+				const struct drm_vnpu_submit_job *args)
 {
-	struct vnpu_queue *queue = submit->queue;
+	struct vnpu_queue *queue = entry->queue;
 	struct vnpu_submit_job *job;
 	int ret;
 
@@ -114,18 +124,18 @@ static int vnpu_submit_init_job(struct vnpu_submit *submit, const struct drm_vnp
 
 	ret = vnpu_submit_copy_cmds(job, &args->cmds);
 	if (ret)
-		goto out_free;
+		goto err_free;
 
 	ret = vnpu_job_init(&job->base, &vnpu_submit_job_ops, queue->ring, &queue->entity,
 			    job->count, queue, submit->file->client_id);
 	if (ret)
-		goto out_free;
+		goto err_free;
 
 	job->queue = vnpu_queue_get(queue);
-	submit->job = job;
+	entry->job = job;
 	return 0;
 
-out_free:
+err_free:
 	kfree(job);
 	return ret;
 }
@@ -145,37 +155,85 @@ static int vnpu_submit_check_queue(struct vnpu_queue *queue)
 
 static void vnpu_submit_fini(struct vnpu_submit *submit)
 {
-	if (submit->job)
-		vnpu_job_abandon(&submit->job->base);
-	vnpu_syncs_fini(&submit->syncs);
-	if (submit->queue)
-		vnpu_queue_put(submit->queue);
+	u32 i;
+
+	for (i = 0; i < submit->count; i++) {
+		struct vnpu_submit_entry *entry = &submit->entries[i];
+
+		if (entry->job)
+			vnpu_job_abandon(&entry->job->base);
+		vnpu_syncs_fini(&entry->syncs);
+		if (entry->queue)
+			vnpu_queue_put(entry->queue);
+	}
+	kvfree(submit->entries);
 }
 
-/* Look up, copy and allocate. vnpu_submit_fini() is due whatever it returns. */
-static int vnpu_submit_init(struct vnpu_submit *submit, struct drm_file *file,
-			    const struct drm_vnpu_submit *args)
+/* Look up, copy and allocate. What it got is given up by vnpu_submit_fini(). */
+static int vnpu_submit_init_entry(struct vnpu_submit *submit, struct vnpu_submit_entry *entry,
+				  const struct drm_vnpu_submit_job *args)
 {
 	int ret;
-
-	*submit = (struct vnpu_submit) { .file = file };
 
 	if (args->flags)
 		return -EINVAL;
 
-	submit->queue = vnpu_queue_lookup(to_vnpu_file(file), args->queue_id);
-	if (!submit->queue)
+	entry->queue = vnpu_queue_lookup(to_vnpu_file(submit->file), args->queue_id);
+	if (!entry->queue)
 		return -ENOENT;
 
-	ret = vnpu_submit_check_queue(submit->queue);
+	if (!submit->vm)
+		submit->vm = entry->queue->vm;
+	if (submit->vm != entry->queue->vm)
+		return -EINVAL;
+
+	ret = vnpu_submit_check_queue(entry->queue);
 	if (ret)
 		return ret;
 
-	ret = vnpu_submit_init_job(submit, args);
+	ret = vnpu_submit_init_job(submit, entry, args);
 	if (ret)
 		return ret;
 
-	return vnpu_syncs_init(&submit->syncs, file, &args->syncs);
+	return vnpu_syncs_init(&entry->syncs, submit->file, &args->syncs);
+}
+
+static int vnpu_submit_init_entries(struct vnpu_submit *submit,
+				    const struct drm_vnpu_array *array)
+{
+	struct drm_vnpu_submit_job *jobs;
+	int ret = 0;
+
+	jobs = vnpu_array_copy(array, VNPU_MAX_JOBS, sizeof(*jobs), sizeof(*jobs));
+	if (IS_ERR_OR_NULL(jobs))
+		return jobs ? PTR_ERR(jobs) : -EINVAL;
+
+	submit->entries = kvcalloc(array->count, sizeof(*submit->entries), GFP_KERNEL_ACCOUNT);
+	if (!submit->entries)
+		ret = -ENOMEM;
+
+	while (!ret && submit->count < array->count) {
+		u32 i = submit->count++;
+
+		ret = vnpu_submit_init_entry(submit, &submit->entries[i], &jobs[i]);
+	}
+
+	kvfree(jobs);
+	return ret;
+}
+
+/* vnpu_submit_fini() is due whatever it returns. */
+static int vnpu_submit_init(struct vnpu_submit *submit, struct drm_file *file,
+			    const struct drm_vnpu_submit *args)
+{
+	*submit = (struct vnpu_submit) { .file = file };
+
+	if (args->flags & ~DRM_VNPU_SUBMIT_GANG || args->pad)
+		return -EINVAL;
+	if (args->flags & DRM_VNPU_SUBMIT_GANG)
+		return -EOPNOTSUPP;
+
+	return vnpu_submit_init_entries(submit, &args->jobs);
 }
 
 static int vnpu_submit_lock(struct vnpu_submit *submit, struct drm_exec *exec)
@@ -183,7 +241,7 @@ static int vnpu_submit_lock(struct vnpu_submit *submit, struct drm_exec *exec)
 	int ret = 0;
 
 	drm_exec_until_all_locked(exec) {
-		ret = vnpu_vm_prepare_submit(submit->queue->vm, exec, 1);
+		ret = vnpu_vm_prepare_submit(submit->vm, exec, submit->count);
 		drm_exec_retry_on_contention(exec);
 		if (ret)
 			break;
@@ -195,32 +253,43 @@ static int vnpu_submit_lock(struct vnpu_submit *submit, struct drm_exec *exec)
 /* The last that can fail: the VM's memory in its place, and what to wait for. */
 static int vnpu_submit_prepare(struct vnpu_submit *submit, struct drm_exec *exec)
 {
-	struct drm_sched_job *job = &submit->job->base.base;
-	struct vnpu_vm *vm = submit->queue->vm;
 	int ret;
+	u32 i;
 
-	ret = vnpu_vm_validate(vm, exec, 1);
-	if (ret)
-		return ret;
+	ret = vnpu_vm_validate(submit->vm, exec, submit->count);
 
-	ret = vnpu_vm_add_job_deps(vm, exec, job);
-	if (ret)
-		return ret;
+	for (i = 0; !ret && i < submit->count; i++) {
+		struct vnpu_submit_entry *entry = &submit->entries[i];
+		struct drm_sched_job *job = &entry->job->base.base;
 
-	return vnpu_syncs_add_deps(&submit->syncs, job);
+		ret = vnpu_vm_add_job_deps(submit->vm, exec, job);
+		if (!ret)
+			ret = vnpu_syncs_add_deps(&entry->syncs, job);
+	}
+
+	return ret;
 }
 
-static void vnpu_submit_push(struct vnpu_submit *submit, struct drm_exec *exec)
+static void vnpu_submit_push(struct vnpu_submit *submit, struct vnpu_submit_entry *entry,
+			     struct drm_exec *exec)
 {
-	struct vnpu_submit_job *job = submit->job;
+	struct vnpu_submit_job *job = entry->job;
 	struct dma_fence *fence = vnpu_job_arm(&job->base);
 
-	trace_vnpu_submit(submit->queue->ring->id, fence->context, fence->seqno, job->count);
-	vnpu_vm_add_job_fence(submit->queue->vm, exec, fence);
-	vnpu_syncs_signal(&submit->syncs, fence);
+	trace_vnpu_submit(entry->queue->ring->id, fence->context, fence->seqno, job->count);
+	vnpu_vm_add_job_fence(submit->vm, exec, fence);
+	vnpu_syncs_signal(&entry->syncs, fence);
 
-	submit->job = NULL;
+	entry->job = NULL;
 	vnpu_job_push(&job->base);
+}
+
+static void vnpu_submit_push_all(struct vnpu_submit *submit, struct drm_exec *exec)
+{
+	u32 i;
+
+	for (i = 0; i < submit->count; i++)
+		vnpu_submit_push(submit, &submit->entries[i], exec);
 }
 
 static int vnpu_submit_try(struct vnpu_submit *submit)
@@ -233,7 +302,7 @@ static int vnpu_submit_try(struct vnpu_submit *submit)
 	if (!ret)
 		ret = vnpu_submit_prepare(submit, &exec);
 	if (!ret)
-		vnpu_submit_push(submit, &exec);
+		vnpu_submit_push_all(submit, &exec);
 	drm_exec_fini(&exec);
 
 	return ret;
@@ -253,7 +322,7 @@ int vnpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 	if (ret)
 		goto out_fini;
 
-	/* ENOSPC comes before anything is added to the job. */
+	/* ENOSPC comes before anything is added to a job. */
 	do {
 		ret = vnpu_submit_try(&submit);
 	} while (vnpu_validate_again(&validate, ret));

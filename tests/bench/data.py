@@ -14,6 +14,7 @@ from measure import Result, side_by_side
 from submit import FOREVER
 
 from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Device, Queue
+from vnpu.accel.queue import lasting_submit
 from vnpu.accel.sync import sync_ops
 from vnpu.guest import Guest
 from vnpu.hw.codes import Dtype
@@ -31,21 +32,11 @@ def job_seconds(queue: Queue, cmds: list, waits: int = 1) -> float:
     bo.write(raw)
     va = queue.vm.bind(bo)
     sync = device.syncobj_create()
-    put = []
-    for part in (
-        bytes(abi.Cmd(va=va, size=len(raw))),
-        abi.concat(sync_ops([], [sync])),
-        sync.handle.to_bytes(4, "little") + bytes(4),
-    ):
-        buffer = proc.alloc(len(part))
-        buffer.write(part)
-        put.append(buffer.addr)
-    submit = abi.Submit(
-        queue_id=queue.id,
-        cmds=abi.Array(stride=16, count=1, array=put[0]),
-        syncs=abi.Array(stride=abi.Sync._size_, count=1, array=put[1]),
-    )
-    wait = abi.SyncobjWait(handles=put[2], timeout_nsec=FOREVER, count_handles=1)
+    cmds = [abi.Cmd(va=va, size=len(raw))]
+    submit = lasting_submit(proc, queue.id, cmds, sync_ops([], [sync]))
+    handles = proc.alloc(8)
+    handles.write(sync.handle.to_bytes(4, "little") + bytes(4))
+    wait = abi.SyncobjWait(handles=handles.addr, timeout_nsec=FOREVER, count_handles=1)
     batch = proc.batch()
     batch.syscall("ioctl", device.fd, abi.SUBMIT.nr, bytes(submit))
     batch.syscall("ioctl", device.fd, abi.SYNCOBJ_WAIT.nr, bytes(wait))

@@ -11,6 +11,7 @@ import statistics
 from measure import Result, side_by_side
 
 from vnpu.accel import COPY, SYSTEM, Device, Queue, Vm
+from vnpu.accel.queue import lasting_submit
 from vnpu.accel.sync import sync_ops
 from vnpu.guest import Guest
 from vnpu.hw.packets import Nop
@@ -31,14 +32,9 @@ class Submitter:
         cmds.write(raw)
         va = vm.bind(cmds)
         self.sync = npu.syncobj_create()
-        self._cmd = self._put(bytes(abi.Cmd(va=va, size=len(raw))))
-        self._sync = self._put(abi.concat(sync_ops([], [self.sync])))
         self._handles = self._put(self.sync.handle.to_bytes(4, "little") + bytes(4))
-        cmd_array = abi.Array(stride=16, count=1, array=self._cmd)
-        sync_array = abi.Array(stride=abi.Sync._size_, count=1, array=self._sync)
-        self.submit = self._put(
-            bytes(abi.Submit(queue_id=queue.id, cmds=cmd_array, syncs=sync_array))
-        )
+        cmd, syncs = abi.Cmd(va=va, size=len(raw)), sync_ops([], [self.sync])
+        self.submit = self._put(bytes(lasting_submit(self.proc, queue.id, [cmd], syncs)))
         self.wait = self._put(
             bytes(abi.SyncobjWait(handles=self._handles, timeout_nsec=FOREVER, count_handles=1))
         )

@@ -16,7 +16,7 @@ from vnpu.hw.packets import Nop
 from vnpu.uapi import abi
 
 BASE = 0x20_0000_0000
-ELEMENTS = (abi.VmBindOp, abi.Sync, abi.Cmd)
+ELEMENTS = (abi.VmBindOp, abi.Sync, abi.Cmd, abi.SubmitJob)
 ARGUMENTS = tuple(ioctl.struct for ioctl in abi.IOCTLS)
 BY_STRUCT = {ioctl.struct: ioctl for ioctl in abi.IOCTLS}
 
@@ -48,13 +48,15 @@ class Calls:
         self.packet = bytes(Nop())
         cmds.write(self.packet)
         self.cmd_va = self.vm.bind(cmds)
-        self.memory = self.proc.alloc(2 * PAGE)
+        # a page for whatever a test likes, one for output, and one for each kind of element
+        self.memory = self.proc.alloc((2 + len(ELEMENTS)) * PAGE)
 
     def array(self, *structs: abi.Struct, **changes: int) -> abi.Array:
         """The structs in memory of the process, described with some fields changed."""
-        self.memory.write(abi.concat(structs))
+        slot = (2 + ELEMENTS.index(type(structs[0]))) * PAGE if structs else 0
+        self.memory.write(abi.concat(structs), slot)
         stride = structs[0]._size_ if structs else 0
-        made = abi.Array(stride=stride, count=len(structs), array=self.memory.addr)
+        made = abi.Array(stride=stride, count=len(structs), array=self.memory.addr + slot)
         return made.replace(**changes)
 
     def valid(self, cls: type[abi.Struct], **changes: object) -> abi.Struct:
@@ -87,22 +89,35 @@ class Calls:
             case abi.Sync:
                 kind, op = abi.SyncType.BINARY, abi.SyncOp.WAIT
                 return abi.Sync(type=kind, op=op, handle=self.sync.handle)
+            case abi.SubmitJob:
+                return self.job(cmds=self.array(self.valid(abi.Cmd)))
             case abi.Submit:
-                return abi.Submit(queue_id=self.queue.id, cmds=self.array(self.valid(abi.Cmd)))
+                return abi.Submit(jobs=self.array(self.valid(abi.SubmitJob)))
             case abi.VmCreate:
                 return abi.VmCreate()
         raise KeyError(cls)
 
+    def job(self, **fields: object) -> abi.SubmitJob:
+        """A job of our queue."""
+        return abi.SubmitJob(**({"queue_id": self.queue.id} | fields))
+
     def carrier(self, element: abi.Struct, array: abi.Array | None = None) -> abi.Struct:
-        """The argument of an ioctl that takes *element* in an array."""
+        """The argument of an ioctl that takes *element*, or *array* with its like."""
         array = array or self.array(element)
+        if type(element) in (abi.Cmd, abi.Sync):
+            job = self._job_of(element, array)
+            return abi.Submit(jobs=self.array(job))
+        return self._around(element, array)
+
+    def _job_of(self, element: abi.Struct, array: abi.Array) -> abi.SubmitJob:
+        return self.job(**{"cmds" if isinstance(element, abi.Cmd) else "syncs": array})
+
+    def _around(self, element: abi.Struct, array: abi.Array) -> abi.Struct:
         match element:
             case abi.VmBindOp():
                 return abi.VmBind(vm_id=self.vm.id, ops=array)
-            case abi.Cmd():
-                return abi.Submit(queue_id=self.queue.id, cmds=array)
-            case abi.Sync():
-                return abi.Submit(queue_id=self.queue.id, syncs=array)
+            case abi.SubmitJob():
+                return abi.Submit(jobs=array)
         raise KeyError(element)
 
     def send(self, struct: abi.Struct) -> abi.Struct:
@@ -116,15 +131,18 @@ class Calls:
 
     def errors(self, structs: Sequence[abi.Struct]) -> list[int]:
         """The errno (or 0) of each when all are sent, in one round trip."""
-        size = max(struct._size_ for struct in structs)
+        size = max(struct._size_ for struct in structs) + abi.SubmitJob._size_
         table = self.proc.alloc(size * len(structs))
         batch = self.proc.batch()
         steps = []
         for i, struct in enumerate(structs):
             arg, at = struct, table.addr + i * size
-            if type(struct) not in BY_STRUCT:
-                batch.write(at, bytes(struct))
-                arg = self.carrier(struct, abi.Array(stride=struct._size_, count=1, array=at))
+            while type(arg) not in BY_STRUCT:
+                batch.write(at, bytes(arg))
+                array = abi.Array(stride=arg._size_, count=1, array=at)
+                at += arg._size_
+                inner = type(arg) in (abi.Cmd, abi.Sync)
+                arg = self._job_of(arg, array) if inner else self._around(arg, array)
             nr = BY_STRUCT[type(arg)].nr
             place = batch.scratch(bytes(arg))
             steps.append(batch.syscall("ioctl", self.npu.fd, nr, place, check=False))

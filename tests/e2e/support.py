@@ -68,6 +68,11 @@ def pattern(size: int, seed: int = 1) -> bytes:
     return np.random.default_rng(seed).bytes(size)
 
 
+def submit(npu: Device, job: abi.SubmitJob, **arrays: Any) -> None:
+    """SUBMIT of one job as it is, with *arrays* (cmds, syncs) of structs or descriptors."""
+    abi.call(npu.proc, npu.fd, abi.SUBMIT, abi.Submit(), arrays={"jobs": [abi.Nested(job, arrays)]})
+
+
 class Copier:
     """A VM with a copy queue, and the buffers that its tests copy between."""
 

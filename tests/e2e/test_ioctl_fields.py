@@ -10,7 +10,7 @@ import errno
 
 import pytest
 from calls import ARGUMENTS, BASE, BY_STRUCT, ELEMENTS, fields, name
-from support import PAGE, raises_errno
+from support import PAGE, raises_errno, submit
 
 from vnpu.accel import SYSTEM
 from vnpu.uapi import abi
@@ -133,17 +133,18 @@ def test_object_of_another_file(calls, other, cls, field):
     arg = calls.valid(cls)
     if (cls, field.name) == (abi.BoCreate, "vm_id"):
         arg = arg.replace(vm_id=calls.vm.id)
-    if cls is abi.Submit:
-        arg = abi.Submit(queue_id=calls.queue.id)
+    if cls is abi.SubmitJob:
+        arg = calls.job()
     number = getattr(arg, field.name)
     with raises_errno(errno.ENOENT):
         if cls is abi.VmBindOp:
             vm = other.vm_create()
             vm.bind_ops([arg])
         elif cls is abi.Sync:
-            abi.submit(
-                other.proc, other.fd, queue_id=other.queue_create(other.vm_create()).id, syncs=[arg]
-            )
+            job = abi.SubmitJob(queue_id=other.queue_create(other.vm_create()).id)
+            submit(other, job, syncs=[arg])
+        elif cls is abi.SubmitJob:
+            submit(other, arg)
         else:
             abi.call(other.proc, other.fd, BY_STRUCT[cls], arg)
     assert number, "the case would be that of zero"
@@ -190,8 +191,8 @@ def test_bad_array(calls, cls, field, case):
     arg = calls.valid(cls)
     if cls is abi.VmBind and field.name == "syncs":
         arg = abi.VmBind(vm_id=calls.vm.id, flags=abi.VmBindFlag.ASYNC)
-    if cls is abi.Submit and field.name == "syncs":
-        arg = abi.Submit(queue_id=calls.queue.id)
+    if cls is abi.SubmitJob and field.name == "syncs":
+        arg = calls.job()
     with raises_errno(error):
         calls.send(arg.replace(**{field.name: array}))
     calls.check_usable()
@@ -214,44 +215,54 @@ def test_array_that_ends_in_unmapped_memory(calls, cls, field):
 @pytest.mark.parametrize("element", ELEMENTS, ids=name)
 def test_longer_element_with_zero_tail(calls, element):
     """A program built against a later header, that uses nothing new."""
-    arg = calls.carrier(calls.valid(element))
-    field = next(f for f in type(arg)._fields_ if f.element is element)
-    calls.memory.write(bytes(calls.valid(element)).ljust(4096, b"\0"))
-    longer = abi.Array(stride=4096, count=1, array=calls.memory.addr)
-    calls.send(arg.replace(**{field.name: longer}))
+    arg = calls.valid(element)
+    calls.memory.write(bytes(arg).ljust(4096, b"\0"))
+    calls.send(calls.carrier(arg, abi.Array(stride=4096, count=1, array=calls.memory.addr)))
 
 
 @pytest.mark.parametrize("element", ELEMENTS, ids=name)
 def test_longer_element_with_something_in_its_tail(calls, element):
     """A program that uses what this kernel does not know."""
     size = element._size_
-    arg = calls.carrier(calls.valid(element))
-    field = next(f for f in type(arg)._fields_ if f.element is element)
+    arg = calls.valid(element)
     for at in (size, size + 7, 4095):
-        raw = bytearray(bytes(calls.valid(element)).ljust(4096, b"\0"))
+        raw = bytearray(bytes(arg).ljust(4096, b"\0"))
         raw[at] = 1
         calls.memory.write(bytes(raw))
         longer = abi.Array(stride=4096, count=1, array=calls.memory.addr)
         with raises_errno(errno.E2BIG):
-            calls.send(arg.replace(**{field.name: longer}))
+            calls.send(calls.carrier(arg, longer))
     calls.check_usable()
 
 
 @pytest.mark.parametrize("element", ELEMENTS, ids=name)
 def test_element_shorter_than_any_ever_was(calls, element):
     """These are the first versions of the structs; no program knows shorter ones."""
-    arg = calls.carrier(calls.valid(element))
-    field = next(f for f in type(arg)._fields_ if f.element is element)
+    arg = calls.valid(element)
+    calls.memory.write(bytes(arg))
     for stride in (element._size_ - 1, element._size_ - 8, 1):
         short = abi.Array(stride=stride, count=1, array=calls.memory.addr)
         with raises_errno(errno.EINVAL):
-            calls.send(arg.replace(**{field.name: short}))
+            calls.send(calls.carrier(arg, short))
     calls.check_usable()
 
 
 def test_empty_array_may_point_anywhere(calls):
     nowhere = abi.Array(stride=0, count=0, array=2**64 - 1)
-    calls.send(abi.Submit(queue_id=calls.queue.id, cmds=nowhere, syncs=nowhere))
+    calls.send(calls.job(cmds=nowhere, syncs=nowhere))
+
+
+def test_submit_without_jobs(calls):
+    for array in (abi.Array(), abi.Array(stride=abi.SubmitJob._size_, array=calls.memory.addr)):
+        with raises_errno(errno.EINVAL):
+            calls.send(abi.Submit(jobs=array))
+    calls.check_usable()
+
+
+def test_gang_is_reserved(calls):
+    with raises_errno(errno.EOPNOTSUPP):
+        calls.send(calls.valid(abi.Submit, flags=abi.SubmitFlag.GANG))
+    calls.check_usable()
 
 
 def test_range_wraps_in_a_bind(calls):

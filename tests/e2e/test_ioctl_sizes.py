@@ -29,7 +29,7 @@ SHORTEST = {
     abi.QUEUE_CREATE: (12, None),
     abi.QUEUE_DESTROY: (4, None),
     abi.QUEUE_QUERY: (4, None),
-    abi.SUBMIT: (4, None),
+    abi.SUBMIT: (24, None),
 }
 LONGEST = 0x3FFF
 
@@ -81,7 +81,7 @@ def test_no_argument_at_all(calls, ioctl):
         abi.QUEUE_CREATE: errno.ENOENT,
         abi.QUEUE_DESTROY: errno.ENOENT,
         abi.QUEUE_QUERY: errno.ENOENT,
-        abi.SUBMIT: errno.ENOENT,
+        abi.SUBMIT: errno.EINVAL,
     }[ioctl]
     poison = b"\xaa" * 128
     if expected:
@@ -99,7 +99,8 @@ def test_number_without_directions(calls, ioctl):
     if ioctl in (abi.DEV_QUERY, abi.VM_CREATE):
         assert calls.send_bytes(ioctl, data, ioctl.nr & 0x3FFFFFFF) == data
         return
-    with raises_errno(errno.EINVAL if ioctl in (abi.BO_CREATE, abi.VM_BIND) else errno.ENOENT):
+    empty = (abi.BO_CREATE, abi.VM_BIND, abi.SUBMIT)
+    with raises_errno(errno.EINVAL if ioctl in empty else errno.ENOENT):
         calls.send_bytes(ioctl, data, ioctl.nr & 0x3FFFFFFF)
 
 
@@ -157,7 +158,7 @@ def test_random_arguments(calls, ioctl):
     """Garbage gets an errno of the documentation or works, and harms nothing."""
     allowed = {
         0, errno.EINVAL, errno.ENOENT, errno.EFAULT, errno.E2BIG, errno.ENOSPC, errno.EBUSY,
-        errno.ENOMEM, errno.EACCES,
+        errno.ENOMEM, errno.EACCES, errno.EOPNOTSUPP,
     }  # fmt: skip
     generator = random.Random(ioctl.nr)
     batch = calls.proc.batch()

@@ -4,7 +4,7 @@
 import errno
 
 import pytest
-from support import MIB, PAGE, Copier, pattern, raises_errno
+from support import MIB, PAGE, Copier, pattern, raises_errno, submit
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.codes import Fault
@@ -49,7 +49,7 @@ def test_queue_ids_are_per_file(clients):
     one, two = clients
     queue = one.queue_create(one.vm_create(), engine=COPY)
     with raises_errno(errno.ENOENT):
-        abi.submit(two.proc, two.fd, queue_id=queue.id)
+        submit(two, abi.SubmitJob(queue_id=queue.id))
     with raises_errno(errno.ENOENT):
         abi.queue_query(two.proc, two.fd, id=queue.id)
 

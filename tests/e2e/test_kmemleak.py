@@ -7,7 +7,7 @@ The machine's own check at the end of a test looks for it, once the driver is un
 import errno
 
 import pytest
-from support import MIB, PAGE, Copier, Gate, fill_bo, raises_errno
+from support import MIB, PAGE, Copier, Gate, fill_bo, raises_errno, submit
 
 from vnpu.accel import SYSTEM, VRAM, Device
 from vnpu.uapi import abi
@@ -47,7 +47,7 @@ def failures_half_way(npu):
     gate = Gate(npu, copier.vm)
     blocked = copier.queue.submit(gate.packets())
     with raises_errno(errno.EINVAL):
-        abi.submit(npu.proc, npu.fd, queue_id=copier.queue.id, cmds=[abi.Cmd(va=1, size=8)])
+        submit(npu, abi.SubmitJob(queue_id=copier.queue.id), cmds=[abi.Cmd(va=1, size=8)])
     with raises_errno(errno.ENOSPC, errno.E2BIG):
         npu.bo_create(1 << 50, placement=VRAM)
     gate.open()

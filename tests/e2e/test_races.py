@@ -9,6 +9,7 @@ import pytest
 from support import MIB, PAGE, Copier, Gate, pattern, raises_errno
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
+from vnpu.accel.queue import lasting_submit
 from vnpu.hw.codes import SignalOp
 from vnpu.hw.packets import Fill, Nop, Signal
 from vnpu.uapi import abi
@@ -64,18 +65,13 @@ def test_two_clients_bind_and_submit(pair):
         cmds, va_cmds = c.buffer(PAGE)
         raw = bytes(Signal(op=SignalOp.ADD, addr=va, value=1))
         cmds.write(raw)
-        cmd = dev.proc.alloc(16)
-        cmd.write(bytes(abi.drm_vnpu_cmd(va=va_cmds, size=len(raw))))
         extra = dev.bo_create(PAGE, placement=SYSTEM)
         op = dev.proc.alloc(40)
         op.write(bytes(abi.drm_vnpu_vm_bind_op(handle=extra.handle, va=0x5000_0000, size=PAGE)))
         bind = abi.drm_vnpu_vm_bind(
             vm_id=c.vm.id, ops=abi.drm_vnpu_array(stride=40, count=1, array=op.addr)
         )
-        submit = abi.drm_vnpu_submit(
-            queue_id=c.queue.id,
-            cmds=abi.drm_vnpu_array(stride=16, count=1, array=cmd.addr),
-        )
+        submit = lasting_submit(dev.proc, c.queue.id, [abi.Cmd(va=va_cmds, size=len(raw))])
         steps.append(
             ioctl_steps(
                 dev.proc,
@@ -103,11 +99,7 @@ def test_threads_share_one_file(npu, proc):
     threads = [proc.thread() for _ in range(3)]
     steps = []
     for thread in threads:
-        cmd = thread.alloc(16)
-        cmd.write(bytes(abi.drm_vnpu_cmd(va=va_cmds, size=len(raw))))
-        submit = abi.drm_vnpu_submit(
-            queue_id=c.queue.id, cmds=abi.drm_vnpu_array(stride=16, count=1, array=cmd.addr)
-        )
+        submit = lasting_submit(thread, c.queue.id, [abi.Cmd(va=va_cmds, size=len(raw))])
         steps.append(ioctl_steps(thread, npu.fd, [(abi.DRM_IOCTL_VNPU_SUBMIT, bytes(submit))]))
     run_together(threads, steps, repeat=100)
     c.queue.submit([Nop()]).wait()
@@ -147,7 +139,7 @@ def test_threads_create_and_destroy_queues(npu, proc):
                 call
                 for i in range(1, 5)
                 for call in (
-                    (abi.DRM_IOCTL_VNPU_SUBMIT, bytes(abi.drm_vnpu_submit(queue_id=i))),
+                    (abi.DRM_IOCTL_VNPU_SUBMIT, bytes(lasting_submit(proc, i))),
                     (
                         abi.DRM_IOCTL_VNPU_QUEUE_DESTROY,
                         bytes(abi.drm_vnpu_queue_destroy(id=i)),

@@ -4,7 +4,7 @@
 import errno
 
 import pytest
-from support import PAGE, Copier, Gate, raises_errno
+from support import PAGE, Copier, Gate, raises_errno, submit
 
 from vnpu.accel import COPY, TENSOR
 from vnpu.hw.codes import SignalOp
@@ -37,7 +37,7 @@ def raw_submit(npu, queue, syncs, **changes):
     array = proc.alloc(max(size * len(syncs), size))
     array.write(b"".join(bytes(s) for s in syncs))
     fields = {"stride": size, "count": len(syncs), "array": array.addr} | changes
-    return abi.submit(proc, npu.fd, queue_id=queue.id, syncs=abi.drm_vnpu_array(**fields))
+    submit(npu, abi.SubmitJob(queue_id=queue.id), syncs=abi.drm_vnpu_array(**fields))
 
 
 def test_out_syncobj_signals(npu, copier, gate):
@@ -208,10 +208,10 @@ def test_longer_sync_elements(npu, copier):
     array = proc.alloc(128)
     array.write(raw + bytes(24) + raw + bytes(24))
     syncs = abi.drm_vnpu_array(stride=48, count=2, array=array.addr)
-    abi.submit(proc, npu.fd, queue_id=copier.queue.id, syncs=syncs)
+    submit(npu, abi.SubmitJob(queue_id=copier.queue.id), syncs=syncs)
     array.write(raw + bytes(23) + b"\1" + raw + bytes(24))
     with raises_errno(errno.E2BIG):
-        abi.submit(proc, npu.fd, queue_id=copier.queue.id, syncs=syncs)
+        submit(npu, abi.SubmitJob(queue_id=copier.queue.id), syncs=syncs)
 
 
 def test_sync_file_of_a_job(npu, copier, gate):

@@ -77,14 +77,32 @@ def test_argument_and_result():
 
 def test_arrays_are_placed():
     proc = Process()
-    cmds = [abi.Cmd(va=0x1000, size=8), abi.Cmd(va=0x2000, size=16)]
     syncs = [abi.Sync(handle=1)]
-    abi.submit(proc, 5, queue_id=1, cmds=cmds, syncs=syncs)
+    ops = [abi.VmBindOp(va=0x1000, size=8), abi.VmBindOp(va=0x2000, size=16)]
+    abi.vm_bind(proc, 5, vm_id=1, ops=ops, syncs=syncs)
+    (memory,) = proc.buffers
+    sent = abi.VmBind.from_bytes(proc.calls[0][2])
+    assert sent.ops == abi.Array(stride=40, count=2, array=memory.addr)
+    assert sent.syncs == abi.Array(stride=24, count=1, array=memory.addr + 80)
+    assert bytes(memory.data[:104]) == abi.concat([*ops, *syncs])
+
+
+def test_arrays_of_elements_are_placed():
+    """An element knows where its own arrays are when it is written."""
+    proc = Process()
+    cmds, syncs = [abi.Cmd(va=0x1000, size=8)] * 2, [abi.Sync(handle=1)]
+    first = abi.Nested(abi.SubmitJob(queue_id=1), {"cmds": cmds, "syncs": syncs})
+    second = abi.SubmitJob(queue_id=2)
+    abi.call(proc, 5, abi.SUBMIT, abi.Submit(), arrays={"jobs": [first, second]})
     (memory,) = proc.buffers
     sent = abi.Submit.from_bytes(proc.calls[0][2])
-    assert sent.cmds == abi.Array(stride=16, count=2, array=memory.addr)
-    assert sent.syncs == abi.Array(stride=24, count=1, array=memory.addr + 32)
-    assert bytes(memory.data[:56]) == abi.concat([*cmds, *syncs])
+    assert sent.jobs == abi.Array(stride=40, count=2, array=memory.addr + 56)
+    job = abi.SubmitJob(
+        queue_id=1,
+        cmds=abi.Array(stride=16, count=2, array=memory.addr),
+        syncs=abi.Array(stride=24, count=1, array=memory.addr + 32),
+    )
+    assert bytes(memory.data[: 56 + 80]) == abi.concat([*cmds, *syncs, job, second])
 
 
 def test_memory_for_arrays_is_reused_and_grows():
@@ -97,21 +115,21 @@ def test_memory_for_arrays_is_reused_and_grows():
 
 def test_empty_arrays_need_no_memory():
     proc = Process()
-    abi.submit(proc, 5, queue_id=1)
+    abi.vm_bind(proc, 5, vm_id=1)
     assert proc.buffers == []
-    assert bytes(abi.Submit(queue_id=1)) == proc.calls[0][2]
+    assert bytes(abi.VmBind(vm_id=1)) == proc.calls[0][2]
 
 
 def test_descriptor_is_passed_as_it_is():
     proc = Process()
     odd = abi.Array(stride=3, count=0xFFFFFFFF, array=1)
-    assert abi.submit(proc, 5, syncs=odd).syncs == odd
+    assert abi.vm_bind(proc, 5, syncs=odd).syncs == odd
 
 
 def test_element_of_another_kind():
     proc = Process()
-    with pytest.raises(TypeError, match="needs Cmd"):
-        abi.submit(proc, 5, cmds=[abi.Sync()])
+    with pytest.raises(TypeError, match="needs VmBindOp"):
+        abi.vm_bind(proc, 5, ops=[abi.Sync()])
     assert proc.calls == []
 
 

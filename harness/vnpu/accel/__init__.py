@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from vnpu.accel.bo import Bo
 from vnpu.accel.device import Device
-from vnpu.accel.queue import Queue
+from vnpu.accel.queue import Job, Queue, submit_jobs
 from vnpu.accel.sync import Fence, Syncobj
 from vnpu.accel.vm import Vm
 from vnpu.uapi.abi import BoFlag
@@ -33,9 +33,11 @@ __all__ = [
     "Device",
     "Engine",
     "Fence",
+    "Job",
     "Placement",
     "Priority",
     "Queue",
     "Syncobj",
     "Vm",
+    "submit_jobs",
 ]

@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "dac582befb340b2590cbd764c9661fcaf2f9e5e3ffc4c774f3966fc3846ff854"
+HEADER_SHA256 = "a0797577cef64285253b33ab34c572ccba68f12aef9074c22c6ce20a69b0f52a"
 
 MAX_ENGINE_CLASSES = 0x8
 """Engine classes that a query can return."""
@@ -43,7 +43,7 @@ class IoctlId(IntEnum):
     QUEUE_QUERY = 8
     """Query the state of a queue."""
     SUBMIT = 9
-    """Submit a job to a queue."""
+    """Submit jobs to queues."""
 
 
 class SyncType(IntEnum):
@@ -160,6 +160,13 @@ class QueueStateFlag(IntFlag):
     """
 
 
+class SubmitFlag(IntFlag):
+    """DRM_VNPU_SUBMIT_*"""
+
+    GANG = 0x1
+    """Reserved for jobs that start together: EOPNOTSUPP."""
+
+
 class Array(Struct):
     """struct drm_vnpu_array - An array in user memory
 
@@ -259,7 +266,7 @@ class DeviceInfo(Struct):
     va_end: First virtual address above those that can be bound.
     page_size: Granularity of BOs and bindings, in bytes.
     max_cmd_bytes: Largest command buffer.
-    max_submit_cmds: Most command buffers of one submit.
+    max_submit_cmds: Most command buffers of one job.
     max_queue_priority: Highest priority that the caller may ask for.
     reset_count: Resets of the whole device since the driver has it; wraps.
     pad: Zero.
@@ -844,8 +851,8 @@ class QueueDestroy(Struct):
 
     Jobs that were submitted before still run; their fences signal.
 
-    The end of the file is different, and the end of a process is that of its
-    files: jobs of all queues are stopped where they are, those that have not
+    The end of the file is different; it comes when its last descriptor and the
+    last mapping of a BO through it are gone, with the process at the latest. Jobs of all queues are stopped where they are, those that have not
     begun never do, and their fences signal with ECANCELED, those included that
     other processes hold in syncobjs and sync files. So a client that hands
     fences out keeps its file until they have signalled. Fences of binds signal
@@ -986,20 +993,16 @@ class Cmd(Struct):
         self.pad = pad
 
 
-class Submit(Struct):
-    """struct drm_vnpu_submit - Arguments of DRM_IOCTL_VNPU_SUBMIT
+class SubmitJob(Struct):
+    """struct drm_vnpu_submit_job - A job of a submit
 
-    The job runs its command buffers in order when its waits, the binds of its
-    VM and the jobs before it in the queue have finished. A job without command
-    buffers only synchronizes. When the job fails its fence carries an error:
-    ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
-    it; ENODEV when the device is gone. A job that the device had begun when all of
-    it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
-    it had not begun are not affected by a reset.
-
-    Errors: ECANCELED when the queue is banned; E2BIG for more than max_submit_cmds
-    command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
-    VRAM together.
+    It runs its command buffers in order when its waits, the binds of its VM and
+    the jobs before it in the queue have finished. A job without command buffers
+    only synchronizes. When it fails its fence carries an error: ETIME for a
+    timeout, EIO for a fault, ECANCELED for jobs that were behind it; ENODEV when
+    the device is gone. A job that the device had begun when all of it was reset
+    fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that it had not
+    begun are not affected by a reset.
 
     queue_id: ID of the queue.
     flags: Zero.
@@ -1007,7 +1010,7 @@ class Submit(Struct):
     syncs: Array of struct drm_vnpu_sync.
     """
 
-    _c_name_ = "struct drm_vnpu_submit"
+    _c_name_ = "struct drm_vnpu_submit_job"
     _size_ = 40
     _fields_ = (
         Field("queue_id", 0, "u32"),
@@ -1040,6 +1043,49 @@ class Submit(Struct):
         self.syncs = Array() if syncs is None else syncs
 
 
+class Submit(Struct):
+    """struct drm_vnpu_submit - Arguments of DRM_IOCTL_VNPU_SUBMIT
+
+    All jobs are submitted or none, those of one queue in the order of the array.
+
+    Errors: EINVAL also for no job at all and for queues of different VMs;
+    ECANCELED when a queue is banned; E2BIG for more than 64 jobs, max_submit_cmds
+    command buffers or 1024 syncs of a job; ENOSPC when the BOs of the VM do not
+    fit into VRAM together.
+
+    flags: Mask of DRM_VNPU_SUBMIT_*.
+    pad: Zero.
+    jobs: Array of struct drm_vnpu_submit_job.
+    """
+
+    _c_name_ = "struct drm_vnpu_submit"
+    _size_ = 24
+    _fields_ = (
+        Field("flags", 0, "u32", symbols=SubmitFlag),
+        Field("pad", 4, "u32", zero=True),
+        Field("jobs", 8, "struct", struct=Array, element=SubmitJob),
+    )
+    __slots__ = (
+        "flags",
+        "pad",
+        "jobs",
+    )
+    flags: int
+    pad: int
+    jobs: Array
+
+    def __init__(
+        self,
+        *,
+        flags: int = 0,
+        pad: int = 0,
+        jobs: Array | None = None,
+    ) -> None:
+        self.flags = flags
+        self.pad = pad
+        self.jobs = Array() if jobs is None else jobs
+
+
 DEV_QUERY = Ioctl("DRM_IOCTL_VNPU_DEV_QUERY", 0xc0106440, DevQuery)
 BO_CREATE = Ioctl("DRM_IOCTL_VNPU_BO_CREATE", 0xc0186441, BoCreate)
 BO_MMAP_OFFSET = Ioctl("DRM_IOCTL_VNPU_BO_MMAP_OFFSET", 0xc0106442, BoMmapOffset)
@@ -1049,8 +1095,8 @@ VM_BIND = Ioctl("DRM_IOCTL_VNPU_VM_BIND", 0xc0286445, VmBind)
 QUEUE_CREATE = Ioctl("DRM_IOCTL_VNPU_QUEUE_CREATE", 0xc0186446, QueueCreate)
 QUEUE_DESTROY = Ioctl("DRM_IOCTL_VNPU_QUEUE_DESTROY", 0xc0086447, QueueDestroy)
 QUEUE_QUERY = Ioctl("DRM_IOCTL_VNPU_QUEUE_QUERY", 0xc0386448, QueueQuery)
-SUBMIT = Ioctl("DRM_IOCTL_VNPU_SUBMIT", 0xc0286449, Submit)
-STRUCTS: tuple[type[Struct], ...] = (Array, Sync, DeviceInfo, MemoryInfo, EngineInfo, EnginesInfo, TimestampInfo, DevQuery, BoCreate, BoMmapOffset, VmCreate, VmDestroy, VmBindOp, VmBind, QueueCreate, QueueDestroy, QueueQuery, Cmd, Submit,)
+SUBMIT = Ioctl("DRM_IOCTL_VNPU_SUBMIT", 0xc0186449, Submit)
+STRUCTS: tuple[type[Struct], ...] = (Array, Sync, DeviceInfo, MemoryInfo, EngineInfo, EnginesInfo, TimestampInfo, DevQuery, BoCreate, BoMmapOffset, VmCreate, VmDestroy, VmBindOp, VmBind, QueueCreate, QueueDestroy, QueueQuery, Cmd, SubmitJob, Submit,)
 IOCTLS: tuple[Ioctl, ...] = (DEV_QUERY, BO_CREATE, BO_MMAP_OFFSET, VM_CREATE, VM_DESTROY, VM_BIND, QUEUE_CREATE, QUEUE_DESTROY, QUEUE_QUERY, SUBMIT,)
 
 
@@ -1240,8 +1286,8 @@ def queue_destroy(
 
     Jobs that were submitted before still run; their fences signal.
 
-    The end of the file is different, and the end of a process is that of its
-    files: jobs of all queues are stopped where they are, those that have not
+    The end of the file is different; it comes when its last descriptor and the
+    last mapping of a BO through it are gone, with the process at the latest. Jobs of all queues are stopped where they are, those that have not
     begun never do, and their fences signal with ECANCELED, those included that
     other processes hold in syncobjs and sync files. So a client that hands
     fences out keeps its file until they have signalled. Fences of binds signal
@@ -1278,34 +1324,27 @@ def submit(
     file: int,
     /,
     *,
-    queue_id: int = 0,
     flags: int = 0,
-    cmds: Array | Sequence[Cmd] = (),
-    syncs: Array | Sequence[Sync] = (),
+    pad: int = 0,
+    jobs: Array | Sequence[SubmitJob] = (),
 ) -> Submit:
     """DRM_IOCTL_VNPU_SUBMIT
 
-    The job runs its command buffers in order when its waits, the binds of its
-    VM and the jobs before it in the queue have finished. A job without command
-    buffers only synchronizes. When the job fails its fence carries an error:
-    ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
-    it; ENODEV when the device is gone. A job that the device had begun when all of
-    it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
-    it had not begun are not affected by a reset.
+    All jobs are submitted or none, those of one queue in the order of the array.
 
-    Errors: ECANCELED when the queue is banned; E2BIG for more than max_submit_cmds
-    command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
-    VRAM together.
+    Errors: EINVAL also for no job at all and for queues of different VMs;
+    ECANCELED when a queue is banned; E2BIG for more than 64 jobs, max_submit_cmds
+    command buffers or 1024 syncs of a job; ENOSPC when the BOs of the VM do not
+    fit into VRAM together.
 
-    queue_id: ID of the queue.
-    flags: Zero.
-    cmds: Array of struct drm_vnpu_cmd.
-    syncs: Array of struct drm_vnpu_sync.
+    flags: Mask of DRM_VNPU_SUBMIT_*.
+    pad: Zero.
+    jobs: Array of struct drm_vnpu_submit_job.
 
     Returns the argument as the kernel left it. Raises OSError.
     """
-    arg = Submit(queue_id=queue_id, flags=flags)
-    return call(proc, file, SUBMIT, arg, {"cmds": cmds, "syncs": syncs})
+    arg = Submit(flags=flags, pad=pad)
+    return call(proc, file, SUBMIT, arg, {"jobs": jobs})
 
 
 # The same under their C names
@@ -1327,6 +1366,7 @@ drm_vnpu_queue_create = QueueCreate
 drm_vnpu_queue_destroy = QueueDestroy
 drm_vnpu_queue_query = QueueQuery
 drm_vnpu_cmd = Cmd
+drm_vnpu_submit_job = SubmitJob
 drm_vnpu_submit = Submit
 DRM_VNPU_DEV_QUERY = 0
 DRM_VNPU_BO_CREATE = 1
@@ -1362,6 +1402,7 @@ DRM_VNPU_QUEUE_STATE_BANNED = QueueStateFlag.BANNED
 DRM_VNPU_QUEUE_STATE_FAULT = QueueStateFlag.FAULT
 DRM_VNPU_QUEUE_STATE_TIMEOUT = QueueStateFlag.TIMEOUT
 DRM_VNPU_QUEUE_STATE_LOST = QueueStateFlag.LOST
+DRM_VNPU_SUBMIT_GANG = SubmitFlag.GANG
 DRM_IOCTL_VNPU_DEV_QUERY = 0xc0106440
 DRM_IOCTL_VNPU_BO_CREATE = 0xc0186441
 DRM_IOCTL_VNPU_BO_MMAP_OFFSET = 0xc0106442
@@ -1371,4 +1412,4 @@ DRM_IOCTL_VNPU_VM_BIND = 0xc0286445
 DRM_IOCTL_VNPU_QUEUE_CREATE = 0xc0186446
 DRM_IOCTL_VNPU_QUEUE_DESTROY = 0xc0086447
 DRM_IOCTL_VNPU_QUEUE_QUERY = 0xc0386448
-DRM_IOCTL_VNPU_SUBMIT = 0xc0286449
+DRM_IOCTL_VNPU_SUBMIT = 0xc0186449

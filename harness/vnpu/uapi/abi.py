@@ -19,7 +19,7 @@ from vnpu.uapi._drm import STRUCTS as DRM_STRUCTS
 from vnpu.uapi._generated import *  # noqa: F403
 from vnpu.uapi._generated import IOCTLS, STRUCTS
 from vnpu.uapi.base import Field, Ioctl, Struct, concat
-from vnpu.uapi.call import call, scratch
+from vnpu.uapi.call import Nested, call, scratch
 from vnpu.uapi.gen import headers
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "STRUCTS",
     "Field",
     "Ioctl",
+    "Nested",
     "Struct",
     "call",
     "concat",

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from vnpu.uapi import trace
 from vnpu.uapi.base import Ioctl, Struct, concat
@@ -19,6 +20,17 @@ S = TypeVar("S", bound=Struct)
 
 _SCRATCH_BYTES = 64 << 10  # holds the largest arrays of an ordinary test
 _scratch: weakref.WeakKeyDictionary[Any, Buffer] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Nested:
+    """An element of an array that has arrays of its own, as ``call`` takes them."""
+
+    struct: Struct
+    arrays: Arrays
+
+
+Arrays: TypeAlias = "Mapping[str, Struct | Sequence[Struct | Nested]]"
 
 
 def scratch(proc: Process, size: int) -> Buffer:
@@ -39,7 +51,7 @@ def call(
     fd: int,
     ioctl: Ioctl,
     arg: S,
-    arrays: Mapping[str, Struct | Sequence[Struct]] | None = None,
+    arrays: Arrays | None = None,
     writes: Sequence[tuple[int, bytes]] = (),
     timeout_s: float | None = None,
     then: Callable[[Batch, Scratch], None] = lambda _batch, _arg: None,
@@ -48,10 +60,11 @@ def call(
 
     *arrays* names fields that describe an array in user memory: a descriptor
     is passed as it is, a sequence of structs is written to the process first,
-    as are the bytes of *writes* (address, data). *then* adds steps that come
-    after the ioctl and may use its argument, which they find in the scratch
-    memory. All of it is one round trip to the guest, which may take *timeout_s*
-    (default: the guest's own limit). Raises OSError with the errno of the kernel.
+    with the arrays of ``Nested`` ones, as are the bytes of *writes* (address,
+    data). *then* adds steps that come after the ioctl and may use its argument,
+    which they find in the scratch memory. All of it is one round trip to the
+    guest, which may take *timeout_s* (default: the guest's own limit). Raises
+    OSError with the errno of the kernel.
     """
     batch = proc.batch()
     for addr, data in (*writes, *_place(proc, arg, arrays or {})):
@@ -71,25 +84,33 @@ def call(
     return result
 
 
-def _place(
-    proc: Process, arg: Struct, arrays: Mapping[str, Struct | Sequence[Struct]]
-) -> list[tuple[int, bytes]]:
+def _place(proc: Process, arg: Struct, arrays: Arrays) -> list[tuple[int, bytes]]:
     """Point *arg* at its arrays; returns what has to be written where."""
-    blobs: list[tuple[str, Sequence[Struct], bytes]] = []
+    placed = list(_collect(arg, arrays))
+    if not placed:
+        return []
+    addr = start = scratch(proc, sum(items[0]._size_ * len(items) for _, _, items in placed)).addr
+    for owner, name, items in placed:
+        descriptor = owner._index_[name].struct
+        assert descriptor is not None
+        setattr(owner, name, descriptor(stride=items[0]._size_, count=len(items), array=addr))  # type: ignore[call-arg]
+        addr += items[0]._size_ * len(items)
+    # By now every element knows where its own arrays are.
+    return [(start, b"".join(concat(items) for _, _, items in placed))]
+
+
+def _collect(arg: Struct, arrays: Arrays) -> Iterator[tuple[Struct, str, Sequence[Struct]]]:
+    """(struct, field, elements) of each array that has to be placed."""
     for name, value in arrays.items():
         if isinstance(value, Struct):
             setattr(arg, name, value)
-        elif len(value):
-            blobs.append((name, value, concat(_checked(arg, name, value))))
-    if not blobs:
-        return []
-    addr = start = scratch(proc, sum(len(blob) for _, _, blob in blobs)).addr
-    for name, value, blob in blobs:
-        descriptor = arg._index_[name].struct
-        assert descriptor is not None
-        setattr(arg, name, descriptor(stride=value[0]._size_, count=len(value), array=addr))  # type: ignore[call-arg]
-        addr += len(blob)
-    return [(start, b"".join(blob for _, _, blob in blobs))]
+            continue
+        items = [item.struct if isinstance(item, Nested) else item for item in value]
+        for item in value:
+            if isinstance(item, Nested):
+                yield from _collect(item.struct, item.arrays)
+        if items:
+            yield arg, name, _checked(arg, name, items)
 
 
 def _checked(arg: Struct, name: str, value: Sequence[Struct]) -> Sequence[Struct]:

@@ -78,7 +78,7 @@ enum drm_vnpu_ioctl_id {
 	/** @DRM_VNPU_QUEUE_QUERY: Query the state of a queue. */
 	DRM_VNPU_QUEUE_QUERY,
 
-	/** @DRM_VNPU_SUBMIT: Submit a job to a queue. */
+	/** @DRM_VNPU_SUBMIT: Submit jobs to queues. */
 	DRM_VNPU_SUBMIT,
 };
 
@@ -203,7 +203,7 @@ struct drm_vnpu_device_info {
 	/** @max_cmd_bytes: Largest command buffer. */
 	__u32 max_cmd_bytes;
 
-	/** @max_submit_cmds: Most command buffers of one submit. */
+	/** @max_submit_cmds: Most command buffers of one job. */
 	__u32 max_submit_cmds;
 
 	/** @max_queue_priority: Highest priority that the caller may ask for. */
@@ -491,8 +491,8 @@ struct drm_vnpu_queue_create {
  *
  * Jobs that were submitted before still run; their fences signal.
  *
- * The end of the file is different, and the end of a process is that of its
- * files: jobs of all queues are stopped where they are, those that have not
+ * The end of the file is different; it comes when its last descriptor and the
+ * last mapping of a BO through it are gone, with the process at the latest. Jobs of all queues are stopped where they are, those that have not
  * begun never do, and their fences signal with ECANCELED, those included that
  * other processes hold in syncobjs and sync files. So a client that hands
  * fences out keeps its file until they have signalled. Fences of binds signal
@@ -568,21 +568,17 @@ struct drm_vnpu_cmd {
 };
 
 /**
- * struct drm_vnpu_submit - Arguments of DRM_IOCTL_VNPU_SUBMIT
+ * struct drm_vnpu_submit_job - A job of a submit
  *
- * The job runs its command buffers in order when its waits, the binds of its
- * VM and the jobs before it in the queue have finished. A job without command
- * buffers only synchronizes. When the job fails its fence carries an error:
- * ETIME for a timeout, EIO for a fault, ECANCELED for jobs that were behind
- * it; ENODEV when the device is gone. A job that the device had begun when all of
- * it was reset fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that
- * it had not begun are not affected by a reset.
- *
- * Errors: ECANCELED when the queue is banned; E2BIG for more than max_submit_cmds
- * command buffers or 1024 syncs; ENOSPC when the BOs of the VM do not fit into
- * VRAM together.
+ * It runs its command buffers in order when its waits, the binds of its VM and
+ * the jobs before it in the queue have finished. A job without command buffers
+ * only synchronizes. When it fails its fence carries an error: ETIME for a
+ * timeout, EIO for a fault, ECANCELED for jobs that were behind it; ENODEV when
+ * the device is gone. A job that the device had begun when all of it was reset
+ * fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that it had not
+ * begun are not affected by a reset.
  */
-struct drm_vnpu_submit {
+struct drm_vnpu_submit_job {
 	/** @queue_id: ID of the queue. */
 	__u32 queue_id;
 
@@ -594,6 +590,30 @@ struct drm_vnpu_submit {
 
 	/** @syncs: Array of struct drm_vnpu_sync. */
 	struct drm_vnpu_array syncs;
+};
+
+/** @DRM_VNPU_SUBMIT_GANG: Reserved for jobs that start together: EOPNOTSUPP. */
+#define DRM_VNPU_SUBMIT_GANG		(1u << 0)
+
+/**
+ * struct drm_vnpu_submit - Arguments of DRM_IOCTL_VNPU_SUBMIT
+ *
+ * All jobs are submitted or none, those of one queue in the order of the array.
+ *
+ * Errors: EINVAL also for no job at all and for queues of different VMs;
+ * ECANCELED when a queue is banned; E2BIG for more than 64 jobs, max_submit_cmds
+ * command buffers or 1024 syncs of a job; ENOSPC when the BOs of the VM do not
+ * fit into VRAM together.
+ */
+struct drm_vnpu_submit {
+	/** @flags: Mask of DRM_VNPU_SUBMIT_*. */
+	__u32 flags;
+
+	/** @pad: Zero. */
+	__u32 pad;
+
+	/** @jobs: Array of struct drm_vnpu_submit_job. */
+	struct drm_vnpu_array jobs;
 };
 
 #define DRM_IOCTL_VNPU(__access, __id, __type) \
