@@ -4,6 +4,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/host-utils.h"
 #include "vnpu-internal.h"
 #include "trace.h"
 
@@ -23,7 +24,7 @@ VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
     c->nengines = config->copy_engines + config->tensor_engines;
     c->sync = config->sync;
     c->tlb = vnpu_tlb_new();
-    c->paused = true;
+    c->paused = c->pause_wanted = true;
     qemu_mutex_init(&c->lock);
     qemu_cond_init(&c->idle);
     for (unsigned i = 0; i < c->nengines; i++) {
@@ -38,22 +39,17 @@ VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
     }
     vnpu_core_reset(c);
     if (!vnpu_engines_start(c, errp)) {
+        vnpu_core_exit(c);
         vnpu_core_free(c);
         return NULL;
     }
     return c;
 }
 
-void vnpu_core_exit(VnpuCore *c)
-{
-    vnpu_core_reset(c);
-    vnpu_engines_stop(c);
-    c->paused = true;
-}
-
 void vnpu_core_free(VnpuCore *c)
 {
     for (unsigned i = 0; i < c->nengines; i++) {
+        vnpu_exec_free(c->engine[i].exec);
         qemu_cond_destroy(&c->engine[i].work);
         vnpu_job_free(&c->engine[i].job);
     }
@@ -64,7 +60,7 @@ void vnpu_core_free(VnpuCore *c)
     g_free(c);
 }
 
-void vnpu_core_reset(VnpuCore *c)
+static void core_reset(VnpuCore *c)
 {
     trace_vnpu_reset(c->id);
     vnpu_quiesce(c, VNPU_QUIESCE_ABORT);
@@ -83,20 +79,81 @@ void vnpu_core_reset(VnpuCore *c)
     c->scratch = 0;
     c->timestamp_hi = 0;
     c->recheck = false;
+    memset(c->irq, 0, sizeof(c->irq));
     vnpu_tlb_flush_all(c);
 }
 
-void vnpu_core_pause(VnpuCore *c, bool pause)
+static void core_pause(VnpuCore *c)
 {
-    if (c->paused == pause) {
+    if (c->paused == c->pause_wanted || c->dead) {
         return;
     }
-    c->paused = pause;
-    if (pause) {
+    c->paused = c->pause_wanted;
+    if (c->paused) {
         vnpu_quiesce(c, VNPU_QUIESCE_FINISH);
     } else {
         vnpu_poll(c);
     }
+}
+
+void vnpu_enter(VnpuCore *c)
+{
+    c->depth++;
+}
+
+/* Each turn ends jobs and starts none, so that their number is bounded. */
+void vnpu_leave(VnpuCore *c)
+{
+    while (c->depth == 1 && c->deferred) {
+        unsigned what = c->deferred;
+
+        c->deferred = 0;
+        if (what & VNPU_DEFER_RESET) {
+            core_reset(c);
+        }
+        if (what & VNPU_DEFER_BUS_OFF) {
+            vnpu_engines_bus_off(c);
+        }
+        if (what & VNPU_DEFER_PAUSE) {
+            core_pause(c);
+        }
+        if (what & VNPU_DEFER_RUN) {
+            vnpu_kick(c);
+        }
+    }
+    c->depth--;
+}
+
+static void core_defer(VnpuCore *c, unsigned what)
+{
+    vnpu_enter(c);
+    c->deferred |= what;
+    vnpu_leave(c);
+}
+
+void vnpu_core_reset(VnpuCore *c)
+{
+    core_defer(c, VNPU_DEFER_RESET);
+}
+
+void vnpu_core_pause(VnpuCore *c, bool pause)
+{
+    c->pause_wanted = pause;
+    core_defer(c, VNPU_DEFER_PAUSE);
+}
+
+void vnpu_core_bus_off(VnpuCore *c)
+{
+    core_defer(c, VNPU_DEFER_BUS_OFF);
+}
+
+void vnpu_core_exit(VnpuCore *c)
+{
+    c->dead = true;
+    c->paused = true;
+    /* these can't wait: they use what the caller is about to take away */
+    vnpu_engines_stop(c);
+    core_defer(c, VNPU_DEFER_RESET);
 }
 
 bool vnpu_core_paused(const VnpuCore *c)
@@ -104,17 +161,41 @@ bool vnpu_core_paused(const VnpuCore *c)
     return c->paused;
 }
 
-void vnpu_core_settle(VnpuCore *c)
+bool vnpu_core_settle(VnpuCore *c)
 {
     bool paused = c->paused;
 
+    if (c->depth) {
+        return false;
+    }
     /* with the VM stopped this has been done already */
+    vnpu_enter(c);
     c->paused = true;
     vnpu_quiesce(c, VNPU_QUIESCE_FINISH);
-    c->paused = paused;
-    if (!paused) {
+    c->paused = paused || c->dead;
+    if (!c->paused) {
         vnpu_poll(c);
     }
+    vnpu_leave(c);
+    return true;
+}
+
+void vnpu_irq(VnpuCore *c, unsigned vector)
+{
+    c->irq[vector / 32] |= 1u << (vector % 32);
+    vnpu_kick(c);
+}
+
+bool vnpu_irq_next(VnpuCore *c, unsigned *vector)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(c->irq); i++) {
+        if (c->irq[i]) {
+            *vector = i * 32 + ctz32(c->irq[i]);
+            c->irq[i] &= c->irq[i] - 1;
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *vnpu_core_id(const VnpuCore *c)

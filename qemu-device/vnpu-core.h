@@ -15,7 +15,10 @@
 
 typedef struct VnpuCore VnpuCore;
 
-/* What the core asks of its surroundings; all are called under the BQL. */
+/*
+ * What the core asks of its surroundings; all are called under the BQL. All
+ * functions below may be called from inside of the dma_ ones.
+ */
 typedef struct VnpuOps {
     /*
      * Map host memory for an engine: NULL if @addr is not plain memory; @len
@@ -23,16 +26,19 @@ typedef struct VnpuOps {
      */
     void *(*dma_map)(void *opaque, uint64_t addr, uint64_t *len, bool write);
     void (*dma_unmap)(void *opaque, void *host, uint64_t len, bool write);
+    /* may this be written? */
+    bool (*dma_writable)(void *opaque, uint64_t addr, uint64_t len);
     bool (*dma_read)(void *opaque, uint64_t addr, void *buf, uint64_t len);
     bool (*dma_write)(void *opaque, uint64_t addr, const void *buf,
                       uint64_t len);
     /* VRAM was written by other means than the guest's CPUs */
     void (*vram_dirty)(void *opaque, uint64_t offset, uint64_t len);
-    /* raise a vector, later: may be called with the core half way */
-    void (*notify)(void *opaque, unsigned vector);
     /* device clock, ns */
     uint64_t (*clock)(void *opaque);
-    /* run vnpu_run() soon; the one that may be called by any thread */
+    /*
+     * Run vnpu_run() soon, then raise what vnpu_irq_next() says; the one that
+     * may be called by any thread
+     */
     void (*kick)(void *opaque);
     /* call vnpu_poll() in a millisecond of device time */
     void (*poll_later)(void *opaque);
@@ -53,11 +59,15 @@ typedef struct VnpuConfig {
 /* Reset and paused; NULL if there is not enough memory */
 VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
                         void *opaque, Error **errp);
-/* Stop all work for good */
+/*
+ * Stop all work for good: the last use of VRAM, of threads and of ops is over
+ * when the outermost call of the core returns. The registers are dead then.
+ */
 void vnpu_core_exit(VnpuCore *c);
+/* After vnpu_core_exit(), with no call of the core on the stack */
 void vnpu_core_free(VnpuCore *c);
 
-/* All state but VRAM; nothing runs afterwards */
+/* All state but VRAM; nothing runs afterwards, no interrupt is left */
 void vnpu_core_reset(VnpuCore *c);
 /*
  * While paused no work starts; what runs comes to the end of its part first,
@@ -65,8 +75,11 @@ void vnpu_core_reset(VnpuCore *c);
  */
 void vnpu_core_pause(VnpuCore *c, bool pause);
 bool vnpu_core_paused(const VnpuCore *c);
-/* Bring the state to rest, to be saved; work goes on afterwards */
-void vnpu_core_settle(VnpuCore *c);
+/*
+ * Bring the state to rest, to be saved; work goes on afterwards. False if it
+ * can't be, inside of a call of ops.
+ */
+bool vnpu_core_settle(VnpuCore *c);
 const char *vnpu_core_id(const VnpuCore *c);
 unsigned vnpu_core_vectors(const VnpuCore *c);
 
@@ -74,9 +87,11 @@ unsigned vnpu_core_vectors(const VnpuCore *c);
 void vnpu_run(VnpuCore *c);
 void vnpu_poll(VnpuCore *c);
 /* The bus takes no more accesses: stop the packets that use host memory */
-void vnpu_bus_off(VnpuCore *c);
+void vnpu_core_bus_off(VnpuCore *c);
+/* Take a vector that is to be raised; false if there is none */
+bool vnpu_irq_next(VnpuCore *c, unsigned *vector);
 
-/* BAR0, 32-bit accesses */
+/* BAR0, 32-bit accesses. A write from inside of ops has no effect. */
 uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr);
 void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val);
 

@@ -17,6 +17,18 @@
 /* Lists longer than this are given back to the host between packets */
 #define KEEP_ELEMS 8192
 
+bool vnpu_bus_read(VnpuCore *c, uint64_t addr, void *buf, uint64_t len)
+{
+    return !vnpu_gone(c) && c->ops->dma_read(c->opaque, addr, buf, len) &&
+           !vnpu_gone(c);
+}
+
+bool vnpu_bus_write(VnpuCore *c, uint64_t addr, const void *buf, uint64_t len)
+{
+    return !vnpu_gone(c) && c->ops->dma_write(c->opaque, addr, buf, len) &&
+           !vnpu_gone(c);
+}
+
 void vnpu_job_init(VnpuJob *job)
 {
     for (int i = 0; i < VNPU_OPERANDS; i++) {
@@ -70,6 +82,13 @@ static void dma_add_map(VnpuJob *job, const VnpuMap *map)
     g_array_append_val(job->maps, *map);
 }
 
+/* Asked before the packet runs, so that it does not fault at its end */
+static bool dma_writable(VnpuCore *c, uint64_t addr, uint64_t len)
+{
+    return !vnpu_gone(c) && c->ops->dma_writable(c->opaque, addr, len) &&
+           !vnpu_gone(c);
+}
+
 /*
  * Memory that cannot be mapped. What is to be written is read too, because
  * the packet may leave parts of it as they are.
@@ -82,7 +101,8 @@ static bool dma_bounce(VnpuCore *c, VnpuJob *job, VnpuMap *map)
     }
     map->kind = VNPU_MAP_BOUNCE;
     map->host = g_malloc(map->len);
-    if (!c->ops->dma_read(c->opaque, map->addr, map->host, map->len)) {
+    if ((map->write && !dma_writable(c, map->addr, map->len)) ||
+        !vnpu_bus_read(c, map->addr, map->host, map->len)) {
         g_free(map->host);
         return false;
     }
@@ -102,7 +122,8 @@ static bool dma_map_span(VnpuCore *c, VnpuJob *job, const VnpuSpan *span,
         return true;
     }
     map->kind = VNPU_MAP_HOST;
-    map->host = c->ops->dma_map(c->opaque, map->addr, &map->len, write);
+    map->host = vnpu_gone(c) ? NULL : c->ops->dma_map(c->opaque, map->addr,
+                                                      &map->len, write);
     if (map->host) {
         return true;
     }
@@ -170,7 +191,7 @@ static bool dma_unmap_one(VnpuCore *c, const VnpuMap *map, bool commit,
         break;
     case VNPU_MAP_BOUNCE:
         if (commit && map->write) {
-            ok = c->ops->dma_write(c->opaque, map->addr, map->host, map->len);
+            ok = vnpu_bus_write(c, map->addr, map->host, map->len);
         }
         g_free(map->host);
         break;

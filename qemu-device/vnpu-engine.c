@@ -40,6 +40,7 @@ static void *engine_thread(void *opaque)
         e->job.ns = get_clock() - e->started;
         e->phase = VNPU_PHASE_DONE;
         qemu_cond_broadcast(&c->idle);
+        /* the BH is there as long as this thread is */
         c->ops->kick(c->opaque);
     }
     qemu_mutex_unlock(&c->lock);
@@ -57,9 +58,11 @@ void vnpu_engine_submit(VnpuEngine *e)
     e->job.completed = false;
     e->job.ns = 0;
     if (!c->threads) {
-        e->started = get_clock();
-        engine_run_part(e);
-        e->job.ns = get_clock() - e->started;
+        if (!vnpu_gone(c)) {
+            e->started = get_clock();
+            engine_run_part(e);
+            e->job.ns = get_clock() - e->started;
+        }
         e->phase = VNPU_PHASE_DONE;
         return;
     }
@@ -131,7 +134,7 @@ static void engine_kill(VnpuCore *c, VnpuEngine *e, const VnpuFault *f)
     }
     vnpu_engine_release(e);
     vnpu_queue_fault(c, job->queue, f, job->ip, vnpu_packet_arg(job));
-    c->ops->kick(c->opaque);
+    vnpu_kick(c);
 }
 
 void vnpu_engine_reset(VnpuCore *c, unsigned n)
@@ -144,7 +147,7 @@ void vnpu_engine_reset(VnpuCore *c, unsigned n)
     }
 }
 
-void vnpu_bus_off(VnpuCore *c)
+void vnpu_engines_bus_off(VnpuCore *c)
 {
     for (unsigned i = 0; i < c->nengines; i++) {
         VnpuEngine *e = &c->engine[i];
@@ -194,7 +197,6 @@ bool vnpu_engines_start(VnpuCore *c, Error **errp)
         e->exec = vnpu_exec_new(&e->abort);
         if (!e->exec) {
             error_setg(errp, "not enough memory for engine %u", i);
-            vnpu_engines_stop(c);
             return false;
         }
     }
@@ -218,6 +220,7 @@ void vnpu_engines_stop(VnpuCore *c)
         WITH_QEMU_LOCK_GUARD(&c->lock) {
             c->quit = true;
             for (unsigned i = 0; i < c->nengines; i++) {
+                qatomic_set(&c->engine[i].abort, 1);
                 qemu_cond_signal(&c->engine[i].work);
             }
         }
@@ -227,7 +230,11 @@ void vnpu_engines_stop(VnpuCore *c)
         c->threads = false;
     }
     for (unsigned i = 0; i < c->nengines; i++) {
-        vnpu_exec_free(c->engine[i].exec);
-        c->engine[i].exec = NULL;
+        VnpuEngine *e = &c->engine[i];
+
+        if (e->phase == VNPU_PHASE_QUEUED) {
+            /* nobody takes it any more, but somebody may wait for it */
+            e->phase = VNPU_PHASE_DONE;
+        }
     }
 }

@@ -79,12 +79,12 @@ void vnpu_event_fault(VnpuCore *c, unsigned n, const VnpuFault *f, uint64_t ip,
     }
     slot = ev->base + (uint64_t)(ev->tail % event_slots(ev)) * sizeof(rec);
     if (ev->tail - ev->head >= event_slots(ev) ||
-        !c->ops->dma_write(c->opaque, slot, &rec, sizeof(rec))) {
+        !vnpu_bus_write(c, slot, &rec, sizeof(rec))) {
         ev->dropped++;
         trace_vnpu_event_dropped(c->id, n, ev->dropped);
         return;
     }
     trace_vnpu_event(c->id, ev->tail, n, f->code);
     ev->tail++;
-    c->ops->notify(c->opaque, VNPU_EVENT_VECTOR);
+    vnpu_irq(c, VNPU_EVENT_VECTOR);
 }

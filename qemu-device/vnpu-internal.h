@@ -6,8 +6,15 @@
  * an engine thread runs on memory that was mapped for it. Engine threads never
  * take the BQL, so that a holder of the BQL may wait for them.
  *
- * DMA only ever reaches memory, never another device's registers, so that no
- * access made from here can come back into the device.
+ * Re-entrance. DMA only ever reaches memory, but its translation may do more:
+ * an emulated IOMMU reports a fault by a write to an address that the guest
+ * chose, and that may be where the device's configuration space is, or the slot
+ * it is plugged into. So before an access made from here returns, the device
+ * may be reset, put to sleep, cut off from the bus or unplugged. All entries of
+ * the core are brackets of vnpu_enter() and vnpu_leave(): such a call from
+ * inside only leaves a note, and the outermost vnpu_leave() acts on it when
+ * nothing is half way any more. Until then an access fails that is made after
+ * the note of a reset or unplug (vnpu_gone()).
  */
 
 #ifndef VNPU_INTERNAL_H
@@ -169,6 +176,13 @@ typedef struct VnpuQueue {
 
 #define VNPU_EVERY_CONTEXT UINT32_MAX
 
+#define VNPU_MAX_VECTORS (VNPU_MAX_QUEUES + 1)
+
+#define VNPU_DEFER_RESET (1u << 0)
+#define VNPU_DEFER_BUS_OFF (1u << 1)
+#define VNPU_DEFER_PAUSE (1u << 2)
+#define VNPU_DEFER_RUN (1u << 3)
+
 typedef struct VnpuEvents {
     uint64_t base;
     uint32_t config;
@@ -200,6 +214,11 @@ struct VnpuCore {
     VnpuTlb *tlb;
     uint64_t serial;            /* of the next job */
     bool paused;                /* VM stopped or device asleep */
+    bool pause_wanted;
+    bool dead;                  /* unplugged */
+    unsigned depth;             /* entries of the core on the stack */
+    unsigned deferred;          /* VNPU_DEFER_*, for the outermost of them */
+    uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)]; /* to be raised */
     bool recheck;               /* look at the blocked WAITs */
 
     QemuMutex lock;             /* phase of the engines, quit */
@@ -207,6 +226,27 @@ struct VnpuCore {
     bool quit;
     bool threads;               /* engine threads exist */
 };
+
+/* vnpu-core.c: the bracket of each entry of the core */
+void vnpu_enter(VnpuCore *c);
+void vnpu_leave(VnpuCore *c);
+
+/* Reset or unplugged while something was half way, which is to end soon */
+static inline bool vnpu_gone(const VnpuCore *c)
+{
+    return c->dead || (c->deferred & VNPU_DEFER_RESET);
+}
+
+/* Run vnpu_run() soon; under the BQL */
+static inline void vnpu_kick(VnpuCore *c)
+{
+    if (!c->dead) {
+        c->ops->kick(c->opaque);
+    }
+}
+
+/* Interrupt, once the core is not half way in anything */
+void vnpu_irq(VnpuCore *c, unsigned vector);
 
 static inline uint32_t vnpu_queue_entries(const VnpuQueue *q)
 {
@@ -271,6 +311,10 @@ bool vnpu_mmu_write(VnpuCore *c, unsigned ctx, uint64_t va, const void *buf,
 bool vnpu_mem_read(VnpuCore *c, const VnpuSpan *s, void *buf);
 bool vnpu_mem_write(VnpuCore *c, const VnpuSpan *s, const void *buf);
 
+/* vnpu-dma.c: host memory; see above about re-entrance */
+bool vnpu_bus_read(VnpuCore *c, uint64_t addr, void *buf, uint64_t len);
+bool vnpu_bus_write(VnpuCore *c, uint64_t addr, const void *buf, uint64_t len);
+
 /* vnpu-dma.c: the memory that a job holds */
 void vnpu_job_init(VnpuJob *job);
 void vnpu_job_free(VnpuJob *job);
@@ -306,13 +350,14 @@ uint32_t vnpu_packet_dwords(const VnpuJob *job);
 uint64_t vnpu_packet_arg(const VnpuJob *job);
 const char *vnpu_packet_name(const VnpuJob *job);
 
-/* vnpu-engine.c: engines; also vnpu_bus_off() */
+/* vnpu-engine.c: engines */
 typedef enum VnpuQuiesce {
     VNPU_QUIESCE_FINISH,        /* let the running parts end, keep state */
     VNPU_QUIESCE_ABORT,         /* stop and forget them */
 } VnpuQuiesce;
 
 bool vnpu_engines_start(VnpuCore *c, Error **errp);
+/* End the threads; what they have not finished is aborted */
 void vnpu_engines_stop(VnpuCore *c);
 /* Hand over a prepared job, or run it at once if there are no threads */
 void vnpu_engine_submit(VnpuEngine *e);
@@ -327,6 +372,8 @@ bool vnpu_engine_stop(VnpuEngine *e);
 /* Forget the packet: the engine is free */
 void vnpu_engine_release(VnpuEngine *e);
 void vnpu_engine_reset(VnpuCore *c, unsigned n);
+/* Stop the packets that use host memory, and fault their queues */
+void vnpu_engines_bus_off(VnpuCore *c);
 void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how);
 
 #endif

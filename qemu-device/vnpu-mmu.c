@@ -251,7 +251,7 @@ bool vnpu_mmu_translate(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,
 bool vnpu_mem_read(VnpuCore *c, const VnpuSpan *s, void *buf)
 {
     if (!s->vram) {
-        return c->ops->dma_read(c->opaque, s->addr, buf, s->len);
+        return vnpu_bus_read(c, s->addr, buf, s->len);
     }
     memcpy(buf, c->vram + s->addr, s->len);
     return true;
@@ -260,7 +260,7 @@ bool vnpu_mem_read(VnpuCore *c, const VnpuSpan *s, void *buf)
 bool vnpu_mem_write(VnpuCore *c, const VnpuSpan *s, const void *buf)
 {
     if (!s->vram) {
-        return c->ops->dma_write(c->opaque, s->addr, buf, s->len);
+        return vnpu_bus_write(c, s->addr, buf, s->len);
     }
     if (s->len == sizeof(uint64_t) && !(s->addr % sizeof(uint64_t))) {
         /* a CPU that polls this word must see it change at once */

@@ -57,6 +57,12 @@ static void vnpu_dma_unmap(void *opaque, void *host, uint64_t len, bool write)
                            : DMA_DIRECTION_TO_DEVICE, len);
 }
 
+static bool vnpu_dma_writable(void *opaque, uint64_t addr, uint64_t len)
+{
+    return address_space_access_valid(pci_get_address_space(PCI_DEVICE(opaque)),
+                                      addr, len, true, dma_attrs);
+}
+
 static bool vnpu_dma_read(void *opaque, uint64_t addr, void *buf, uint64_t len)
 {
     return pci_dma_rw(PCI_DEVICE(opaque), addr, buf, len,
@@ -75,14 +81,6 @@ static void vnpu_vram_dirty(void *opaque, uint64_t offset, uint64_t len)
     VnpuState *s = opaque;
 
     memory_region_set_dirty(s->vram, offset, len);
-}
-
-static void vnpu_notify(void *opaque, unsigned vector)
-{
-    VnpuState *s = opaque;
-
-    s->irq[vector / 32] |= 1u << (vector % 32);
-    qemu_bh_schedule(s->bh);
 }
 
 static uint64_t vnpu_clock(void *opaque)
@@ -110,37 +108,61 @@ static void vnpu_poll_later(void *opaque)
 static const VnpuOps vnpu_ops = {
     .dma_map = vnpu_dma_map,
     .dma_unmap = vnpu_dma_unmap,
+    .dma_writable = vnpu_dma_writable,
     .dma_read = vnpu_dma_read,
     .dma_write = vnpu_dma_write,
     .vram_dirty = vnpu_vram_dirty,
-    .notify = vnpu_notify,
     .clock = vnpu_clock,
     .kick = vnpu_kick,
     .poll_later = vnpu_poll_later,
 };
+
+static bool vnpu_master(PCIDevice *pci)
+{
+    return pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+}
 
 /* Work */
 
 /*
  * A message is a write to an address of the guest's choice, and so may come
  * back as a reset or unplug of this very device: look at the state anew for
- * each one.
+ * each one. Without bus mastering it has to wait.
  */
 static void vnpu_raise(VnpuState *s)
 {
     PCIDevice *pci = PCI_DEVICE(s);
+    unsigned vector;
 
-    for (unsigned i = 0; i < ARRAY_SIZE(s->irq); i++) {
-        while (s->irq[i]) {
-            unsigned vector = i * 32 + ctz32(s->irq[i]);
-
-            s->irq[i] &= s->irq[i] - 1;
-            if (s->realized && vector < vnpu_core_vectors(s->core) &&
-                msix_enabled(pci)) {
-                trace_vnpu_irq(vnpu_core_id(s->core), vector);
-                msix_notify(pci, vector);
-            }
+    while (s->realized && vnpu_master(pci) &&
+           vnpu_irq_next(s->core, &vector)) {
+        if (vector < vnpu_core_vectors(s->core) && msix_enabled(pci)) {
+            trace_vnpu_irq(vnpu_core_id(s->core), vector);
+            msix_notify(pci, vector);
         }
+    }
+}
+
+/*
+ * The device may be unplugged from inside of its own accesses to memory. It
+ * then stays until the callers, which use it as well, have returned.
+ */
+static void vnpu_get(VnpuState *s)
+{
+    object_ref(OBJECT(s));
+}
+
+static void vnpu_unref_bh(void *opaque)
+{
+    object_unref(OBJECT(opaque));
+}
+
+static void vnpu_put(VnpuState *s)
+{
+    if (s->realized) {
+        object_unref(OBJECT(s));
+    } else {
+        aio_bh_schedule_oneshot(qemu_get_aio_context(), vnpu_unref_bh, s);
     }
 }
 
@@ -151,10 +173,10 @@ static void vnpu_bh(void *opaque)
     if (vnpu_core_paused(s->core)) {
         return;
     }
-    object_ref(OBJECT(s));
+    vnpu_get(s);
     vnpu_run(s->core);
     vnpu_raise(s);
-    object_unref(OBJECT(s));
+    vnpu_put(s);
 }
 
 static void vnpu_poll_timer(void *opaque)
@@ -167,18 +189,23 @@ static void vnpu_poll_timer(void *opaque)
 void vnpu_update_pause(VnpuState *s)
 {
     PCIDevice *pci = PCI_DEVICE(s);
-    bool awake = !(pci_get_word(pci->config + pci->pm_cap + PCI_PM_CTRL) &
-                   PCI_PM_CTRL_STATE_MASK);
+    bool awake;
 
-    vnpu_core_pause(s->core, !s->vm_running || !awake);
+    if (s->realized) {
+        awake = !(pci_get_word(pci->config + pci->pm_cap + PCI_PM_CTRL) &
+                  PCI_PM_CTRL_STATE_MASK);
+        vnpu_core_pause(s->core, !s->vm_running || !awake);
+    }
 }
 
 static void vnpu_vm_change(void *opaque, bool running, RunState state)
 {
     VnpuState *s = opaque;
 
+    vnpu_get(s);
     s->vm_running = running;
     vnpu_update_pause(s);
+    vnpu_put(s);
 }
 
 /* BAR0 */
@@ -187,7 +214,8 @@ static uint64_t vnpu_mmio_read(void *opaque, hwaddr addr, unsigned size)
 {
     VnpuState *s = opaque;
 
-    return vnpu_reg_read(s->core, addr);
+    /* found before the device was unplugged, and done after it */
+    return s->realized ? vnpu_reg_read(s->core, addr) : UINT32_MAX;
 }
 
 static void vnpu_mmio_write(void *opaque, hwaddr addr, uint64_t val,
@@ -195,7 +223,11 @@ static void vnpu_mmio_write(void *opaque, hwaddr addr, uint64_t val,
 {
     VnpuState *s = opaque;
 
-    vnpu_reg_write(s->core, addr, val);
+    if (s->realized) {
+        vnpu_get(s);
+        vnpu_reg_write(s->core, addr, val);
+        vnpu_put(s);
+    }
 }
 
 static const MemoryRegionOps vnpu_mmio_ops = {
@@ -212,16 +244,23 @@ static void vnpu_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
                               int len)
 {
     VnpuState *s = VNPU(pci);
-    bool master = pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+    bool master = vnpu_master(pci);
 
+    vnpu_get(s);
     pci_default_write_config(pci, addr, val, len);
-    pcie_aer_write_config(pci, addr, val, len);
-    pcie_cap_flr_write_config(pci, addr, val, len);
-    if (master &&
-        !(pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
-        vnpu_bus_off(s->core);
+    if (s->realized) {
+        pcie_aer_write_config(pci, addr, val, len);
+        pcie_cap_flr_write_config(pci, addr, val, len);
+    }
+    if (s->realized && master && !vnpu_master(pci)) {
+        vnpu_core_bus_off(s->core);
+    }
+    if (s->realized && !master && vnpu_master(pci)) {
+        /* messages that had to wait */
+        qemu_bh_schedule(s->bh);
     }
     vnpu_update_pause(s);
+    vnpu_put(s);
 }
 
 static void vnpu_reset_hold(Object *obj, ResetType type)
@@ -229,7 +268,6 @@ static void vnpu_reset_hold(Object *obj, ResetType type)
     VnpuState *s = VNPU(obj);
 
     vnpu_core_reset(s->core);
-    memset(s->irq, 0, sizeof(s->irq));
     timer_del(&s->poll);
     pcie_cap_deverr_reset(PCI_DEVICE(s));
     /* the power state may have been reset before this */

@@ -94,7 +94,7 @@ void vnpu_queue_enable(VnpuCore *c, unsigned n, bool on)
         vnpu_queue_fault(c, n, &f, q->head, 0);
         return;
     }
-    c->ops->kick(c->opaque);
+    vnpu_kick(c);
 }
 
 void vnpu_queue_reset(VnpuCore *c, unsigned n)
@@ -117,7 +117,7 @@ void vnpu_queue_reset(VnpuCore *c, unsigned n)
         .vector = q->vector,
     };
     /* others may have waited for the packet */
-    c->ops->kick(c->opaque);
+    vnpu_kick(c);
 }
 
 void vnpu_queue_doorbell(VnpuCore *c, unsigned n, uint32_t tail)
@@ -138,5 +138,5 @@ void vnpu_queue_doorbell(VnpuCore *c, unsigned n, uint32_t tail)
         vnpu_queue_fault(c, n, &f, q->head, 0);
         return;
     }
-    c->ops->kick(c->opaque);
+    vnpu_kick(c);
 }

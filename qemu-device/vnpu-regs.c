@@ -410,12 +410,11 @@ uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr)
     return val;
 }
 
-void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val)
+static void reg_write(VnpuCore *c, uint64_t addr, uint32_t val)
 {
     uint32_t reg;
     unsigned n;
 
-    trace_vnpu_reg_write(c->id, addr, val);
     if (reg_in_blocks(addr, VNPU_DOORBELL_BASE, VNPU_DOORBELL_STRIDE,
                       VNPU_MAX_QUEUES, &n, &reg)) {
         if (n < c->nqueues && !reg) {
@@ -435,4 +434,17 @@ void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val)
     } else {
         reg_device_write(c, addr, val);
     }
+}
+
+void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val)
+{
+    trace_vnpu_reg_write(c->id, addr, val);
+    if (c->dead || c->depth) {
+        /* unplugged, or one of the device's own accesses came back */
+        trace_vnpu_reg_refused(c->id, addr, val);
+        return;
+    }
+    vnpu_enter(c);
+    reg_write(c, addr, val);
+    vnpu_leave(c);
 }

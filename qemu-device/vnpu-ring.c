@@ -108,7 +108,7 @@ static bool ring_fence(VnpuCore *c, unsigned n, const RingEntry *e,
     trace_vnpu_fence(c->id, n, value, addr, flags);
     q->fence = value;
     if (flags & VNPU_RING_FENCE_FLAG_IRQ) {
-        c->ops->notify(c->opaque, q->vector);
+        vnpu_irq(c, q->vector);
     }
     return true;
 }

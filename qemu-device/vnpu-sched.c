@@ -189,14 +189,14 @@ static bool sched_pass(VnpuCore *c)
 
     if (c->recheck) {
         c->recheck = false;
-        for (unsigned n = 0; n < c->nqueues; n++) {
+        for (unsigned n = 0; n < c->nqueues && !vnpu_gone(c); n++) {
             more |= sched_wait_step(c, n);
         }
     }
-    for (unsigned n = 0; n < c->nqueues; n++) {
+    for (unsigned n = 0; n < c->nqueues && !vnpu_gone(c); n++) {
         more |= vnpu_ring_step(c, n);
     }
-    for (unsigned i = 0; i < c->nengines; i++) {
+    for (unsigned i = 0; i < c->nengines && !vnpu_gone(c); i++) {
         more |= sched_engine_step(c, &c->engine[i]);
     }
     return more || c->recheck;
@@ -207,22 +207,28 @@ void vnpu_run(VnpuCore *c)
     int64_t end = get_clock() + SLICE_NS;
     bool more = !c->paused;
 
-    while (more && get_clock() < end) {
+    if (c->depth) {
+        c->deferred |= VNPU_DEFER_RUN;
+        return;
+    }
+    vnpu_enter(c);
+    while (more && !c->deferred && get_clock() < end) {
         more = sched_pass(c);
     }
     if (more) {
-        c->ops->kick(c->opaque);
+        vnpu_kick(c);
     }
     for (unsigned n = 0; n < c->nqueues; n++) {
-        if (c->queue[n].waiting) {
+        if (c->queue[n].waiting && !c->dead) {
             c->ops->poll_later(c->opaque);
             break;
         }
     }
+    vnpu_leave(c);
 }
 
 void vnpu_poll(VnpuCore *c)
 {
     c->recheck = true;
-    c->ops->kick(c->opaque);
+    vnpu_kick(c);
 }

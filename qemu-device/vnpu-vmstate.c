@@ -100,6 +100,8 @@ static const VMStateDescription vmstate_core = {
         VMSTATE_UINT32_EQUAL(nengines, VnpuCore, NULL),
         VMSTATE_UINT32(scratch, VnpuCore),
         VMSTATE_UINT32(timestamp_hi, VnpuCore),
+        VMSTATE_UINT32_ARRAY(irq, VnpuCore,
+                             DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)),
         VMSTATE_STRUCT(events, VnpuCore, 1, vmstate_events, VnpuEvents),
         VMSTATE_STRUCT_ARRAY(ctx, VnpuCore, VNPU_MAX_CONTEXTS, 1,
                              vmstate_context, VnpuContext),
@@ -115,8 +117,7 @@ static int vnpu_pre_save(void *opaque)
 {
     VnpuState *s = opaque;
 
-    vnpu_core_settle(s->core);
-    return 0;
+    return vnpu_core_settle(s->core) ? 0 : -EBUSY;
 }
 
 /* Loading replaces all, also in a device that has run before */
@@ -125,7 +126,6 @@ static int vnpu_pre_load(void *opaque)
     VnpuState *s = opaque;
 
     vnpu_core_reset(s->core);
-    memset(s->irq, 0, sizeof(s->irq));
     return 0;
 }
 
@@ -200,8 +200,6 @@ const VMStateDescription vmstate_vnpu = {
         VMSTATE_STRUCT(parent_obj.exp.aer_log, VnpuState, 0,
                        vmstate_pcie_aer_log, PCIEAERLog),
         VMSTATE_STRUCT_POINTER(core, VnpuState, vmstate_core, VnpuCore),
-        VMSTATE_UINT32_ARRAY(irq, VnpuState,
-                             DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)),
         VMSTATE_END_OF_LIST()
     },
 };

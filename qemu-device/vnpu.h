@@ -14,8 +14,6 @@
 #define TYPE_VNPU "vnpu"
 OBJECT_DECLARE_SIMPLE_TYPE(VnpuState, VNPU)
 
-#define VNPU_MAX_VECTORS (VNPU_MAX_QUEUES + 1)
-
 struct VnpuState {
     PCIDevice parent_obj;
 
@@ -28,9 +26,7 @@ struct VnpuState {
     QEMUTimer poll;
     VMChangeStateEntry *vm_state;
     bool vm_running;
-    bool realized;              /* the core exists */
-    /* vectors to be raised once the core is not half way in anything */
-    uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)];
+    bool realized;              /* there are a core, a BH and a timer */
 
     uint64_t vram_prop;
     uint64_t aperture_prop;

@@ -6,6 +6,7 @@
 - ``pci``: a PCI function: configuration space, BARs, capabilities
 - ``memory``: allocators and scattered buffers
 - ``pagetable``: builder of the device's page tables
+- ``viommu``: a driver of virtio-iommu, just as much as it takes
 - ``npu``: the device: registers, contexts, queues, events, interrupts
 """
 

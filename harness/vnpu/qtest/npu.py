@@ -55,10 +55,12 @@ def device(**properties: Any) -> str:
 class VnpuQtest:
     """A device that has been set up: BARs, bus mastering and MSI-X."""
 
-    def __init__(self, machine: QtestMachine, slot: int = SLOT, *, number: int = 0) -> None:
+    def __init__(
+        self, machine: QtestMachine, slot: int = SLOT, *, number: int = 0, bus: int = 0
+    ) -> None:
         self.machine = machine
         self.qtest = machine.qtest
-        self.pci = pci.PciFunction(machine.qtest, slot)
+        self.pci = pci.PciFunction(machine.qtest, slot, bus)
         self.regs = _MMIO + (number << 20)
         self.msix = self.regs + const.BAR_REGS_SIZE
         self.aperture = _VRAM + (number << 36)

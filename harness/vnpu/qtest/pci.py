@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A function on the root bus of q35: configuration space, BARs and capabilities."""
+"""A function of q35: configuration space, BARs and capabilities; and a port to plug one into."""
 
 from __future__ import annotations
 
@@ -28,20 +28,28 @@ DEVCTL_FLR = 1 << 15
 MSIX_ENABLE = 1 << 31
 MSIX_MASK_ALL = 1 << 30
 
+EXPRESS_SLTCTL = 0x18
+SLTCTL_POWER_OFF = 0x0700
+
 _ECAM = 0xB0000000
 _MCH_PCIEXBAR = 0x60
 
 
 class PciFunction:
-    """Device *slot*, function 0, of bus 0."""
+    """Device *slot*, function 0, of a bus."""
 
-    def __init__(self, qtest: QtestProtocol, slot: int) -> None:
+    def __init__(self, qtest: QtestProtocol, slot: int, bus: int = 0) -> None:
         self.qtest = qtest
         self.slot = slot
+        self.bus = bus
 
-    def _select(self, offset: int, slot: int | None = None) -> None:
-        slot = self.slot if slot is None else slot
-        self.qtest.outl(_CONFIG_ADDRESS, 1 << 31 | slot << 11 | offset & 0xFC)
+    @property
+    def requester(self) -> int:
+        """What its accesses are marked with."""
+        return self.bus << 8 | self.slot << 3
+
+    def _select(self, offset: int) -> None:
+        self.qtest.outl(_CONFIG_ADDRESS, 1 << 31 | self.requester << 8 | offset & 0xFC)
 
     def read(self, offset: int) -> int:
         """A dword of configuration space."""
@@ -56,11 +64,14 @@ class PciFunction:
         self._select(offset)
         self.qtest.outw(_CONFIG_DATA + (offset & 2), value)
 
+    def mapped(self, offset: int) -> int:
+        """Where in memory this place of its configuration space is."""
+        PciFunction(self.qtest, 0).write(_MCH_PCIEXBAR, _ECAM | 1)
+        return _ECAM + (self.requester << 12) + offset
+
     def read_extended(self, offset: int) -> int:
         """A dword above 0x100, through the memory-mapped configuration space."""
-        self._select(_MCH_PCIEXBAR, 0)
-        self.qtest.outl(_CONFIG_DATA, _ECAM | 1)
-        return self.qtest.read_int(_ECAM + (self.slot << 15) + offset, 4)
+        return self.qtest.read_int(self.mapped(offset), 4)
 
     def bar_size(self, bar: int) -> int:
         """Bytes of a BAR, zero if there is none. Leaves it as it was."""
@@ -120,3 +131,34 @@ class PciFunction:
     def power_state(self, state: int) -> None:
         """Enter D0 or D3hot (3)."""
         self.write16(self.capability(CAP_PM) + PM_CONTROL, state)
+
+
+class RootPort(PciFunction):
+    """A pcie-root-port with bus 1 behind it, all that ``VnpuQtest`` uses forwarded to it."""
+
+    #: arguments of QEMU: the slot is switched off by its own register
+    NATIVE = ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
+    BUS = 1
+
+    def __init__(self, qtest: QtestProtocol, slot: int) -> None:
+        super().__init__(qtest, slot)
+        self.write(0x18, self.BUS << 16 | self.BUS << 8)
+        self.write(0x20, 0xE010E000)  # memory: 2 MiB at 0xE0000000
+        self.write(0x24, 0x0FF10001)  # prefetchable: 256 MiB at 0x10_0000_0000
+        self.write(0x28, 0x10)
+        self.write(0x2C, 0x10)
+        self.command()
+
+    @staticmethod
+    def device(slot: int) -> str:
+        """The argument of -device for a port ``rp``."""
+        return f"pcie-root-port,id=rp,chassis=1,slot=1,addr={slot:#x}"
+
+    @property
+    def slot_control(self) -> int:
+        """Where in memory the register is that switches the slot off."""
+        return self.mapped(self.capability(CAP_EXPRESS) + EXPRESS_SLTCTL)
+
+    def power_off(self) -> None:
+        """Unplug what is in the slot; done when this returns."""
+        self.qtest.write_int(self.slot_control, SLTCTL_POWER_OFF, 2)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""The device's core against surroundings that come back into it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import core_lib
+import pytest
+
+#: kinds of work and of calls in core/reentry.c, each with cases of its own
+KINDS = {
+    "NOP", "SIGNAL", "WAIT", "COPY", "COPY to VRAM", "COPY_2D", "FILL", "GEMM", "ELTWISE",
+    "REDUCE", "bad opcode", "bad DMA", "bad address", "all",
+}  # fmt: skip
+OUTERS = {
+    "queue reset", "engine reset", "bad doorbell", "device reset", "falling asleep",
+    "bus going off", "saving", "unplugging",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reentry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return core_lib.compile_program(tmp_path_factory.mktemp("core"), "reentry.c")
+
+
+def run(program: Path, *args: str) -> dict[str, int]:
+    """How many cases of each kind the program has been through."""
+    done = subprocess.run(
+        [program, *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=8:malloc_context_size=8"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {name: int(count) for name, count in re.findall(r"(.+): (\d+)\n", done.stdout)}
+
+
+def test_an_access_that_comes_back(reentry):
+    """Reset, sleep, unplug and others, from inside of each access of each packet."""
+    cases = run(reentry)
+    assert set(cases) == KINDS | OUTERS
+    # eight things that may happen, at an access that then succeeds or fails
+    assert all(count and count % 16 == 0 for name, count in cases.items() if name in KINDS)
+    assert all(cases.values())
+
+
+def test_an_access_that_comes_back_while_engines_run(reentry):
+    """The same with engine threads: which accesses there are is up to their speed."""
+    cases = run(reentry, "threads")
+    assert set(cases) == OUTERS | {"all"}
+    assert all(cases.values())
+
+
+def test_engine_threads_do_not_race(tmp_path):
+    program = core_lib.compile_program(
+        tmp_path, "reentry.c", flags=("-fsanitize=thread", "-Wno-tsan")
+    )
+    assert all(run(program, "threads").values())
