@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from vnpu.artifacts import debian
-from vnpu.artifacts.kernel import modinfo, pvh, versions
+from vnpu.artifacts.kernel import modinfo, pvh, toolchain, versions
 from vnpu.artifacts.kernel.artifact import KernelArtifact
 from vnpu.artifacts.kernel.versions import Release
 from vnpu.base import cache, paths, progress
@@ -71,6 +71,8 @@ def _make(work: Path, kernel: Release, key: str) -> None:
         shutil.rmtree(debs)
     final = paths.cache_dir() / "kernel-stock" / key
     _relocate(work, final)
+    _move_image(work, release)
+    toolchain.complete(work, final, kernel)
     _uncompress_modules(work, release)
     with progress.step(f"unpack kernel {release}"):
         pvh.extract(_bzimage(work, release), work / "boot" / f"vmlinux-{release}")
@@ -97,7 +99,7 @@ def _members(release: str) -> tuple[str, ...]:
         for pattern in _MODULE_DIRS
         for top in ("", "usr/")
     ]
-    return ("./boot/vmlinuz-*", *modules)
+    return ("./boot/vmlinuz-*", f"./usr/lib/modules/{release}/vmlinuz", *modules)
 
 
 def _unpack(deb: Path, work: Path, members: tuple[str, ...]) -> None:
@@ -111,6 +113,13 @@ def _unpack(deb: Path, work: Path, members: tuple[str, ...]) -> None:
     script += ' "$@" 2>&1 || true; }'
     script = script.replace('"$@"', " ".join(f"'{member}'" for member in members))
     run(["sh", "-c", script, "sh", deb, work], f"unpack {deb.name}")
+
+
+def _move_image(work: Path, release: str) -> None:
+    """Put the image where older packages have it."""
+    for image in work.glob("usr/lib/modules/*/vmlinuz"):
+        (work / "boot").mkdir(exist_ok=True)
+        image.rename(_bzimage(work, release))
 
 
 def _relocate(work: Path, final: Path) -> None:
