@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import time
@@ -60,7 +61,9 @@ def restore(template: Template, count: int) -> list[Result]:
 
 
 def _qemu_count() -> int:
-    found = subprocess.run(["pgrep", "-c", "qemu-system"], capture_output=True, text=True)
+    """Machines that this process started; others on this host are nobody's leftovers."""
+    command = ["pgrep", "-c", "-P", str(os.getpid()), "qemu-system"]
+    found = subprocess.run(command, capture_output=True, text=True)
     return int(found.stdout or 0)
 
 

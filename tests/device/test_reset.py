@@ -4,7 +4,6 @@ bus mastering."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -62,9 +61,7 @@ def assert_pristine(npu: VnpuQtest, queue: Queue) -> None:
 def test_queue_reset_aborts_the_running_packet(npu):
     queue = endless(npu)
     other = npu.queue(3, kind=EngineType.TENSOR)
-    start = time.monotonic()
-    queue.reset()
-    assert time.monotonic() - start < 2
+    queue.reset()  # comes back at all: the packet never ends by itself
     assert_pristine(npu, queue)
     assert not running(npu, queue)
     other.run(Nop())

@@ -2,7 +2,6 @@
 """Syncobjs by themselves, and with the jobs that signal them."""
 
 import errno
-import time
 
 import pytest
 from support import Copier, Gate, raises_errno
@@ -251,7 +250,7 @@ def test_many_syncs_in_one_submit(npu, copier):
 
 
 def test_waiting_process_is_woken_at_once(npu, copier, gate, guest):
-    """By the interrupt, not by its deadline."""
+    """By the interrupt: it has no deadline."""
     sync = npu.syncobj_create()
     copier.queue.submit(gate.packets(), signals=[sync])
     thread = npu.proc.thread()
@@ -260,10 +259,8 @@ def test_waiting_process_is_woken_at_once(npu, copier, gate, guest):
     arg = bytes(abi.SyncobjWait(handles=buffer.addr, count_handles=1, timeout_nsec=2**63 - 1))
     pending = thread.syscall_async("ioctl", npu.fd, abi.SYNCOBJ_WAIT.nr, arg)
     assert not pending.done()
-    start = time.monotonic()
     gate.open()
     pending.result(timeout_s=10)
-    assert time.monotonic() - start < 5
 
 
 def test_eventfd_is_signalled(npu, copier, gate):

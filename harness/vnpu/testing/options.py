@@ -44,6 +44,8 @@ class Options:
         lane = config.getoption("--lane")
         if lane is None:
             lane = lane_of_environment()
+        if config.getoption("--keep-vm") and config.getoption("numprocesses", None):
+            raise pytest.UsageError("--keep-vm needs this terminal, which workers (-n) do not have")
         log_dir = config.getoption("--vm-log-dir")
         return cls(
             lane=lane,
