@@ -21,8 +21,9 @@ Signature: 8a477f597d28d172789f06886806bc55
 """
 #: the folders of a cache
 KINDS = frozenset(
-    "agent apt bare bare-base initramfs kernel-debug kernel-stock kvm lock log module module-build "
-    "package qemu qemu-scripts qemu-src qemu-src-successor qemu-tree templates uapi".split()
+    "agent apt bare bare-base initramfs kernel-debug kernel-stock kunit kvm lock log module "
+    "module-build package qemu qemu-scripts qemu-src qemu-src-successor qemu-tree templates "
+    "uapi".split()
 )
 #: those that no other directory is likely to have
 _UNMISTAKABLE = frozenset(("kernel-debug", "kernel-stock", "qemu-src", "qemu-tree"))

@@ -26,12 +26,14 @@ CONFIG = "debug.config"
 IMAGE = "vmlinux"
 #: to be raised when a change of this code makes another tree from the same inputs
 RECIPE = 1
+#: where KUnit's Python is
+_KUNIT = "tools/testing/kunit"
 #: where the driver's Kconfig goes, so that what it selects is built
 DRIVER_DIR = "drivers/accel/vnpu"
 #: not compiled with this configuration; left out when unpacking, to save time and space
 _SKIPPED = (
     "arch/[!x]*/*.[chS]", "*.dts", "*.dtsi", "Documentation/*/*",
-    "tools/testing/*", "tools/perf/*", "sound/*/*.[ch]",
+    "tools/testing/[!k]*", "tools/perf/*", "sound/*/*.[ch]",
     "drivers/gpu/drm/amd/*.[ch]", "drivers/gpu/drm/i915/*.[ch]", "drivers/gpu/drm/xe/*.[ch]",
     "drivers/gpu/drm/nouveau/*.[ch]", "drivers/gpu/drm/radeon/*.[ch]", "drivers/gpu/drm/msm/*.[ch]",
     "drivers/net/*/*.[ch]", "drivers/media/*/*.[ch]", "drivers/staging/*.[ch]",
@@ -93,6 +95,32 @@ def source_tree() -> Path:
     return cache.tree("kernel-debug", recipe.key, lambda tree: _unpack(tree, recipe), keep=2)
 
 
+def kunit_tools() -> Path:
+    """The directory with KUnit's own Python: ``kunit_parser`` and what it imports."""
+    recipe = _recipe()
+    kept = source_tree() / _KUNIT
+    if kept.is_dir():
+        return kept
+
+    def make(work: Path) -> None:
+        with progress.step(f"unpack KUnit's tools of {recipe.package}"):
+            deb = debian.Archive(SUITES[0]).download(recipe.package, work)
+            _untar(deb, recipe, work, f"'{recipe.package}/{_KUNIT}/*.py'")
+            deb.unlink()
+
+    return cache.artifact("kunit", recipe.key, make, keep=2) / _KUNIT
+
+
+def _untar(deb: Path, recipe: _Recipe, target: Path, what: str) -> None:
+    """Unpack files of the source in a package; ``what`` are words for tar."""
+    script = (
+        'dpkg-deb --fsys-tarfile "$1" '
+        f"| tar -x -O --wildcards './usr/src/{recipe.package}.tar.*' "
+        f'| tar -x -J -C "$2" --strip-components=1 --wildcards {what}'
+    )
+    run(["sh", "-ec", script, "sh", deb, target], f"unpack {recipe.package}")
+
+
 def _recipe() -> _Recipe:
     archive = debian.Archive(SUITES[0])
     fields = archive.show(PREFERRED)
@@ -113,12 +141,7 @@ def _unpack(tree: Path, recipe: _Recipe) -> None:
         deb = debian.Archive(SUITES[0]).download(recipe.package, debs)
     with progress.step(f"unpack {recipe.package}"):
         skipped = " ".join(f"--exclude='{recipe.package}/{pattern}'" for pattern in _SKIPPED)
-        script = (
-            'dpkg-deb --fsys-tarfile "$1" '
-            f"| tar -x -O --wildcards './usr/src/{recipe.package}.tar.*' "
-            f'| tar -x -J -C "$2" --strip-components=1 {skipped}'
-        )
-        run(["sh", "-ec", script, "sh", deb, tree], f"unpack {recipe.package}")
+        _untar(deb, recipe, tree, skipped)
         shutil.rmtree(debs)
     _hook_driver(tree)
 
