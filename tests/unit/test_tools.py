@@ -2,16 +2,12 @@
 """The chores of this repository: lint and check."""
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-from vnpu.base.errors import BuildError
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import check
 import lint
+from vnpu.base.errors import BuildError
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from typing import IO
 from vnpu.artifacts import debian
 from vnpu.artifacts.sites import sites
 from vnpu.base import cache, paths, progress
-from vnpu.base.errors import SetupError, VnpuError
+from vnpu.base.errors import BuildError, SetupError, VnpuError
 from vnpu.base.tool import run
 
 #: what a root has beside minbase
@@ -68,6 +68,13 @@ def require() -> None:
     for tool, package in {"mmdebstrap": "mmdebstrap", "unshare": "util-linux"}.items():
         if shutil.which(tool) is None:
             raise SetupError(f"{tool} was not found", f"install it: apt-get install {package}")
+    try:
+        run(["unshare", "--mount", "--pid", "--fork", "true"], "make namespaces")
+    except BuildError as error:
+        raise SetupError(
+            "this system does not let root make mount and process namespaces",
+            "a container has to be a privileged one",
+        ) from error
 
 
 def base(release: str) -> Path:
@@ -119,16 +126,18 @@ class Root:
     log: IO[str]
 
     def run(self, *command: str, user: str = "root", expect: int = 0) -> str:
-        """Run a command in the clone, with an empty home; gives what it wrote.
+        """Run a command in the user's clone, if there is one; gives what it wrote.
 
         Raises CommandFailed unless its status is ``expect``.
         """
         home = _HOMES[user]
+        clone = self.path / home.relative_to("/") / "project"
+        directory = home / "project" if clone.is_dir() else Path("/")
         argv = [
             "setpriv", "--pdeathsig", "KILL",
             "unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child=KILL",
             "--propagation=private",
-            "sh", _ENTER, self.path, user, home / "project", *command,
+            "sh", _ENTER, self.path, user, directory, *command,
         ]  # fmt: skip
         process = subprocess.Popen(
             [str(part) for part in argv],
