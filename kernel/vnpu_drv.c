@@ -52,7 +52,7 @@
 unsigned int vnpu_job_timeout_ms = 10000;
 module_param_named(job_timeout_ms, vnpu_job_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(job_timeout_ms,
-		 "Time without progress after which a job is given up, in ms, for queues made from then on; 0 for never, for debugging (default: 10000)");
+		 "Time without progress after which a job is given up, in ms, for queues made from then on; it may take half as long again until that is noticed; 0 for never, for debugging (default: 10000)");
 
 struct workqueue_struct *vnpu_cleanup_wq;
 

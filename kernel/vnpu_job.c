@@ -9,7 +9,6 @@
 
 #include "vnpu_device.h"
 #include "vnpu_job.h"
-#include "vnpu_reset.h"
 
 static void vnpu_job_free(struct vnpu_job *job)
 {
@@ -128,22 +127,16 @@ static struct dma_fence *vnpu_job_run(struct drm_sched_job *base)
 	return ret ? ERR_PTR(ret) : &fence->base;
 }
 
-static enum drm_gpu_sched_stat vnpu_job_timedout(struct drm_sched_job *base)
-{
-	vnpu_reset_timeout(to_vnpu_job(base)->ring);
-
-	/* See "Recovery": a job that failed has finished, by its fence. */
-	return DRM_GPU_SCHED_STAT_NO_HANG;
-}
-
 static void vnpu_job_sched_free(struct drm_sched_job *base)
 {
 	vnpu_job_free(to_vnpu_job(base));
 }
 
-/* No cancel_job: vnpu_ring_destroy() waits until there is no job left. */
+/*
+ * No cancel_job: vnpu_ring_destroy() waits until there is no job left. No
+ * timedout_job: the scheduler is given no timeout, see vnpu_ring_watch().
+ */
 const struct drm_sched_backend_ops vnpu_sched_ops = {
 	.run_job = vnpu_job_run,
-	.timedout_job = vnpu_job_timedout,
 	.free_job = vnpu_job_sched_free,
 };

@@ -6,7 +6,6 @@
 #include <linux/bitfield.h>
 #include <linux/jiffies.h>
 
-#include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 
 #include "vnpu_drv.h"
@@ -18,47 +17,54 @@
  * DOC: Recovery
  *
  * A job fails in two ways. The hardware stops a queue that faults, and says so
- * in an event. A queue that hangs is found by looking at it every half
- * job_timeout_ms: when its first job has not moved for job_timeout_ms (PROGRESS
- * is the same, and it was not just kept from running by other queues), or has
- * not finished after VNPU_RESET_MAX_PERIODS looks whatever it did, the job is
- * given up. The bound makes sure that every fence signals in finite time.
+ * in an event. A queue that hangs is found by looking at it VNPU_RESET_LOOKS
+ * times in job_timeout_ms: when its first job has not been seen to move for
+ * job_timeout_ms (PROGRESS is the same, and no packet of another queue keeps it
+ * from running), the job is given up. So it is found when it has not moved for
+ * once to one and a half times job_timeout_ms. Nothing that a client does on this
+ * queue or another one puts this off. A job that has not finished after
+ * VNPU_RESET_MAX_TIMEOUTS times job_timeout_ms is given up whatever it did and
+ * whoever kept it from running. The bound makes sure that every fence signals in
+ * finite time.
+ *
+ * The queues of the kernel itself do nothing that takes long, but they wait for
+ * the packets of clients: for an engine, or, to invalidate translations, for
+ * packets that use them. This is the client's time: its own queue is looked at as
+ * any other, and given up if its packet does not end. Until then the kernel's
+ * queue is in order, however long it takes.
  *
  * The queue of a client that failed is banned: the job that did it gets EIO or
  * ETIME, the ones behind it ECANCELED, later submits are refused, and the
  * hardware queue is reset. Nobody else notices. Only if the hardware does not
- * obey, or if the queue is one of the kernel's own, whose jobs are everybody's,
- * the whole device is reset. VRAM survives it; contexts are programmed again,
- * and queues get the jobs again that had not begun. A job that had begun may have
- * done a part of its work, and what it does is the client's affair: to add to a
- * word twice is not the same as once. So it fails with ECANCELED and the queue
- * says that it lost one. Jobs of the kernel's own queues can be run twice.
+ * obey, or if a queue of the kernel hangs and no client can be named for it, the
+ * whole device is reset. The kernel's job gets a second chance then. VRAM
+ * survives it; contexts are programmed again, and queues get the jobs again that
+ * had not begun. A job that had begun may have done a part of its work, and what
+ * it does is the client's affair: to add to a word twice is not the same as once.
+ * So it fails with ECANCELED and the queue says that it lost one. Jobs of the
+ * kernel's own queues can be run twice.
  *
  * The scheduler is not told of any of this. It is not stopped, either:
  * vnpu_device.reset_lock keeps run_job away, and the jobs that failed finish as
- * others do, by their hardware fence. So whatever happened, for the scheduler a
- * timeout is always one of a job that did not hang.
+ * others do, by their hardware fence. Its timer is not used, because each job
+ * that it runs sets it back.
  *
  * The alternative was drm_sched_stop() and drm_sched_start(), which take the
  * fences off jobs, to put them on again if nothing happened, and are different
  * in each kernel.
  */
 
-/* Looks at a job, two in each job_timeout_ms, until it is given up: 5 min. */
-#define VNPU_RESET_MAX_PERIODS	60
+/* Times job_timeout_ms until a job is given up whatever it does: 5 min. */
+#define VNPU_RESET_MAX_TIMEOUTS	30
 
-/* Looks in a row that see no progress: a whole job_timeout_ms. */
-#define VNPU_RESET_MAX_STALLS	2
-
-/* Timeout of schedulers of rings, in jiffies. */
-long vnpu_reset_period(void)
+/**
+ * vnpu_reset_timeout() - The time that a job may take without progress
+ *
+ * Return: jiffies, for queues that are made now; zero for no limit.
+ */
+unsigned long vnpu_reset_timeout(void)
 {
-	unsigned int ms = READ_ONCE(vnpu_job_timeout_ms);
-
-	if (!ms)
-		return MAX_SCHEDULE_TIMEOUT;
-
-	return max(msecs_to_jiffies(ms) / VNPU_RESET_MAX_STALLS, 1UL);
+	return msecs_to_jiffies(READ_ONCE(vnpu_job_timeout_ms));
 }
 
 static u32 vnpu_reset_read(struct vnpu_ring *ring, u32 reg)
@@ -196,23 +202,29 @@ static void vnpu_reset_device_locked(struct vnpu_device *vdev)
 	}
 }
 
-/* Asked for by debugfs. */
+/**
+ * vnpu_reset_device() - Reset the whole device
+ * @vdev: Device.
+ *
+ * For debugfs. Takes &vnpu_device.reset_lock.
+ *
+ * Return: 0, -ENODEV if the device is gone, -EIO if it did not come back.
+ */
 int vnpu_reset_device(struct vnpu_device *vdev)
 {
+	int ret = -ENODEV;
 	bool cookie;
-	int idx;
-
-	if (!drm_dev_enter(&vdev->drm, &idx))
-		return -ENODEV;
 
 	cookie = dma_fence_begin_signalling();
 	down_write(&vdev->reset_lock);
-	vnpu_reset_device_locked(vdev);
+	if (!vdev->gone) {
+		vnpu_reset_device_locked(vdev);
+		ret = vdev->wedged ? -EIO : 0;
+	}
 	up_write(&vdev->reset_lock);
 	dma_fence_end_signalling(cookie);
 
-	drm_dev_exit(idx);
-	return vdev->wedged ? -EIO : 0;
+	return ret;
 }
 
 /* Stop the hardware queue of a ring, with the whole device if need be. */
@@ -225,33 +237,47 @@ void vnpu_reset_queue_locked(struct vnpu_ring *ring)
 	vnpu_reset_device_locked(ring->vdev);
 }
 
-static void vnpu_reset_ring_locked(struct vnpu_ring *ring, u32 why, int error)
+static void vnpu_reset_kernel_ring_locked(struct vnpu_ring *ring, int error)
 {
-	vnpu_reset_doom(ring, why, error);
+	u64 seqno = vnpu_ring_first_seqno(ring);
 
-	if (ring->kernel) {
-		vnpu_reset_device_locked(ring->vdev);
-	} else {
-		vnpu_reset_queue_locked(ring);
-		vnpu_ring_process(ring);
-		vnpu_reset_settle(ring);
-	}
+	/* What others rely on is not given up for what the reset may cure. */
+	if (ring->retried_seqno == seqno)
+		vnpu_reset_doom(ring, 0, error);
+	ring->retried_seqno = seqno;
+
+	vnpu_reset_device_locked(ring->vdev);
 }
 
-/* Runs in the signalling path: fences wait for it, and reclaim for them. */
-static bool vnpu_reset_begin(struct vnpu_ring *ring, bool *cookie, int *idx)
+static void vnpu_reset_ring_locked(struct vnpu_ring *ring, u32 why, int error)
+{
+	if (ring->kernel) {
+		vnpu_reset_kernel_ring_locked(ring, error);
+		return;
+	}
+
+	vnpu_reset_doom(ring, why, error);
+	vnpu_reset_queue_locked(ring);
+	vnpu_ring_process(ring);
+	vnpu_reset_settle(ring);
+}
+
+/*
+ * Runs in the signalling path: fences wait for it, and reclaim for them. Unplug,
+ * too, waits for fences, of those who are between drm_dev_enter() and
+ * drm_dev_exit(): recovery goes on until unplug itself has failed the jobs.
+ */
+static bool vnpu_reset_begin(struct vnpu_ring *ring, bool *cookie)
 {
 	struct vnpu_device *vdev = ring->vdev;
 
 	*cookie = dma_fence_begin_signalling();
 	down_write(&vdev->reset_lock);
 
-	/* Unplug has failed or will fail the jobs of a device that is gone. */
-	if (drm_dev_enter(&vdev->drm, idx)) {
+	if (!vdev->gone) {
 		vnpu_ring_process(ring);
 		if (!ring->error)
 			return true;
-		drm_dev_exit(*idx);
 	}
 
 	up_write(&vdev->reset_lock);
@@ -259,9 +285,8 @@ static bool vnpu_reset_begin(struct vnpu_ring *ring, bool *cookie, int *idx)
 	return false;
 }
 
-static void vnpu_reset_end(struct vnpu_ring *ring, bool cookie, int idx)
+static void vnpu_reset_end(struct vnpu_ring *ring, bool cookie)
 {
-	drm_dev_exit(idx);
 	up_write(&ring->vdev->reset_lock);
 	dma_fence_end_signalling(cookie);
 }
@@ -270,90 +295,114 @@ void vnpu_reset_fault_work(struct work_struct *work)
 {
 	struct vnpu_ring *ring = container_of(work, struct vnpu_ring, fault_work);
 	bool cookie;
-	int idx;
 
-	if (!vnpu_reset_begin(ring, &cookie, &idx))
+	if (!vnpu_reset_begin(ring, &cookie))
 		return;
 
 	if (READ_ONCE(ring->faulted))
 		vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_FAULT, -EIO);
 
-	vnpu_reset_end(ring, cookie, idx);
+	vnpu_reset_end(ring, cookie);
 }
 
-/* Whether the first job of a ring waits for an engine that others use. */
-static bool vnpu_reset_is_starved(struct vnpu_ring *ring)
+/* The ring whose packet is on an engine, or NULL. */
+static struct vnpu_ring *vnpu_reset_on_engine(struct vnpu_device *vdev, u32 engine)
+{
+	u32 status = vnpu_read32(vdev, VNPU_ENGINE(engine) + VNPU_ENGINE_REG_STATUS);
+	u32 queue = FIELD_GET(VNPU_ENGINE_STATUS_QUEUE_MASK, status);
+
+	if (!(status & VNPU_ENGINE_STATUS_BUSY_MASK) || queue >= vdev->num_queues)
+		return NULL;
+
+	return vdev->rings[queue];
+}
+
+/* A ring that has a packet of context @ctx on an engine, or NULL. */
+static struct vnpu_ring *vnpu_reset_user_of(struct vnpu_device *vdev, u32 ctx)
+{
+	struct vnpu_ring *ring;
+	u32 i;
+
+	for (i = 0; i < vdev->num_engines; i++) {
+		ring = vnpu_reset_on_engine(vdev, i);
+		if (ring && ring->ctx == ctx)
+			return ring;
+	}
+
+	return NULL;
+}
+
+/* The other ring whose packet keeps the first job of a ring from going on, or NULL. */
+static struct vnpu_ring *vnpu_reset_blocker(struct vnpu_ring *ring)
 {
 	u32 status = vnpu_reset_read(ring, VNPU_QUEUE_REG_STATUS);
-	u32 engine;
+	u32 head = vnpu_reset_read(ring, VNPU_QUEUE_REG_HEAD);
+	struct vnpu_ring *other;
+	u32 ctx;
 
 	if (FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK, status) != VNPU_QUEUE_STATE_RUNNING)
-		return false;
+		return NULL;
 
-	engine = vnpu_read32(ring->vdev, VNPU_ENGINE(ring->engine) + VNPU_ENGINE_REG_STATUS);
-	return (engine & VNPU_ENGINE_STATUS_BUSY_MASK) &&
-	       FIELD_GET(VNPU_ENGINE_STATUS_QUEUE_MASK, engine) != ring->id;
+	if (vnpu_ring_is_invalidating(ring, head, &ctx))
+		other = vnpu_reset_user_of(ring->vdev, ctx);
+	else
+		other = vnpu_reset_on_engine(ring->vdev, ring->engine);
+
+	return other != ring ? other : NULL;
 }
 
 static bool vnpu_reset_is_hung(struct vnpu_ring *ring)
 {
 	u32 progress = vnpu_reset_read(ring, VNPU_QUEUE_REG_PROGRESS);
-	struct vnpu_fence *fence;
-	u64 seqno = 0;
-
-	spin_lock_irq(&ring->lock);
-	fence = list_first_entry_or_null(&ring->pending, struct vnpu_fence, link);
-	if (fence)
-		seqno = fence->base.seqno;
-	spin_unlock_irq(&ring->lock);
+	u64 seqno = vnpu_ring_first_seqno(ring);
+	unsigned long now = jiffies;
 
 	if (!seqno)
 		return false;
 
 	if (ring->watch_seqno != seqno) {
 		ring->watch_seqno = seqno;
-		ring->watch_periods = 0;
-		ring->watch_stalls = 0;
-	} else if (ring->watch_progress != progress || vnpu_reset_is_starved(ring)) {
-		ring->watch_stalls = 0;
-	} else {
-		ring->watch_stalls++;
+		ring->watch_first = now;
+		ring->watch_moved = now;
+	} else if (ring->watch_progress != progress) {
+		ring->watch_moved = now;
+	} else if (vnpu_reset_blocker(ring)) {
+		ring->watch_moved = now;
+		if (ring->kernel)
+			ring->watch_first = now;
 	}
-
 	ring->watch_progress = progress;
-	ring->watch_periods++;
 
-	return ring->watch_stalls >= VNPU_RESET_MAX_STALLS ||
-	       ring->watch_periods >= VNPU_RESET_MAX_PERIODS;
+	return time_after_eq(now, ring->watch_moved + ring->timeout) ||
+	       time_after_eq(now, ring->watch_first + VNPU_RESET_MAX_TIMEOUTS * ring->timeout);
 }
 
-/* Look at a ring whose first job has taken long. */
-void vnpu_reset_timeout(struct vnpu_ring *ring)
+void vnpu_reset_watch_work(struct work_struct *work)
 {
+	struct vnpu_ring *ring = container_of(to_delayed_work(work), struct vnpu_ring, watch);
 	bool cookie;
-	int idx;
 
-	if (!vnpu_reset_begin(ring, &cookie, &idx))
-		return;
+	if (vnpu_reset_begin(ring, &cookie)) {
+		if (vnpu_reset_check_fault(ring))
+			vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_FAULT, -EIO);
+		else if (vnpu_reset_is_hung(ring))
+			vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_TIMEOUT, -ETIME);
 
-	if (vnpu_reset_check_fault(ring))
-		vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_FAULT, -EIO);
-	else if (vnpu_reset_is_hung(ring))
-		vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_TIMEOUT, -ETIME);
+		vnpu_reset_end(ring, cookie);
+	}
 
-	vnpu_reset_end(ring, cookie, idx);
+	vnpu_ring_watch_again(ring);
 }
 
 /* The client is gone: its jobs that the hardware has, and later ones, fail. */
 void vnpu_reset_kill(struct vnpu_ring *ring)
 {
 	bool cookie;
-	int idx;
 
-	if (!vnpu_reset_begin(ring, &cookie, &idx))
+	if (!vnpu_reset_begin(ring, &cookie))
 		return;
 
 	vnpu_reset_ring_locked(ring, 0, -ECANCELED);
 
-	vnpu_reset_end(ring, cookie, idx);
+	vnpu_reset_end(ring, cookie);
 }

@@ -8,9 +8,12 @@ struct vnpu_device;
 struct vnpu_ring;
 struct work_struct;
 
-long vnpu_reset_period(void);
+/* Times that the watch looks at a ring in job_timeout_ms. */
+#define VNPU_RESET_LOOKS	4
+
+unsigned long vnpu_reset_timeout(void);
 void vnpu_reset_fault_work(struct work_struct *work);
-void vnpu_reset_timeout(struct vnpu_ring *ring);
+void vnpu_reset_watch_work(struct work_struct *work);
 void vnpu_reset_kill(struct vnpu_ring *ring);
 int vnpu_reset_device(struct vnpu_device *vdev);
 void vnpu_reset_queue_locked(struct vnpu_ring *ring);

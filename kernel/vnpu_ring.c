@@ -104,6 +104,29 @@ static void vnpu_ring_emit_fence(struct vnpu_ring *ring, u64 value)
 	entry->value = cpu_to_le64(value);
 }
 
+/**
+ * vnpu_ring_is_invalidating() - Whether the hardware is at an INVALIDATE
+ * @ring: Ring with entries; &vnpu_device.reset_lock held for writing.
+ * @head: Value of the HEAD register.
+ * @ctx: Where the context goes whose translations are dropped.
+ *
+ * Return: true for the INVALIDATE of a range or a context that the driver wrote.
+ */
+bool vnpu_ring_is_invalidating(struct vnpu_ring *ring, u32 head, u32 *ctx)
+{
+	const struct vnpu_pkt_ring_invalidate *entry;
+
+	lockdep_assert_held_write(&ring->vdev->reset_lock);
+
+	entry = ring->entries + (head & VNPU_RING_MASK) * VNPU_RING_ENTRY_BYTES;
+	if (FIELD_GET(VNPU_PKT_HDR_OPCODE_MASK, le32_to_cpu(entry->hdr)) !=
+	    VNPU_OP_RING_INVALIDATE)
+		return false;
+
+	*ctx = le32_to_cpu(entry->context);
+	return true;
+}
+
 static void vnpu_ring_doorbell(struct vnpu_ring *ring)
 {
 	/*
@@ -122,6 +145,31 @@ void vnpu_ring_begin(struct vnpu_ring *ring, struct vnpu_fence *fence)
 }
 
 /*
+ * The scheduler has a timer of its own, which starts anew with each job that is
+ * handed over: a client could put off the end of a job that hangs.
+ */
+static void vnpu_ring_watch(struct vnpu_ring *ring)
+{
+	lockdep_assert_held(&ring->lock);
+
+	ring->watching = ring->timeout && !list_empty(&ring->pending);
+	if (ring->watching)
+		queue_delayed_work(ring->vdev->reset_wq, &ring->watch,
+				   DIV_ROUND_UP(ring->timeout, VNPU_RESET_LOOKS));
+}
+
+/**
+ * vnpu_ring_watch_again() - Have the watch look again if jobs are left
+ * @ring: Ring; called by the watch itself.
+ */
+void vnpu_ring_watch_again(struct vnpu_ring *ring)
+{
+	spin_lock_irq(&ring->lock);
+	vnpu_ring_watch(ring);
+	spin_unlock_irq(&ring->lock);
+}
+
+/*
  * End the job that was begun and hand it to the hardware. The fence gets its
  * second reference here, which is given up when it is signalled.
  */
@@ -135,6 +183,8 @@ void vnpu_ring_commit(struct vnpu_ring *ring, struct vnpu_fence *fence)
 	vnpu_ring_emit_fence(ring, fence->base.seqno);
 	fence->end = ring->tail;
 	list_add_tail(&fence->link, &ring->pending);
+	if (!ring->watching)
+		vnpu_ring_watch(ring);
 	dma_fence_get(&fence->base);
 	trace_vnpu_run(ring->id, fence->base.seqno, fence->start, fence->end);
 	spin_unlock_irqrestore(&ring->lock, irq);
@@ -277,6 +327,26 @@ bool vnpu_ring_has_begun_job(struct vnpu_ring *ring)
 	spin_unlock_irqrestore(&ring->lock, irq);
 
 	return begun;
+}
+
+/**
+ * vnpu_ring_first_seqno() - The oldest job that the hardware has not finished
+ * @ring: Ring.
+ *
+ * Return: Value of its fence, or zero if there is none.
+ */
+u64 vnpu_ring_first_seqno(struct vnpu_ring *ring)
+{
+	struct vnpu_fence *fence;
+	u64 seqno = 0;
+
+	spin_lock_irq(&ring->lock);
+	fence = list_first_entry_or_null(&ring->pending, struct vnpu_fence, link);
+	if (fence)
+		seqno = fence->base.seqno;
+	spin_unlock_irq(&ring->lock);
+
+	return seqno;
 }
 
 /* A job failed before the hardware had it. */
@@ -487,6 +557,9 @@ void vnpu_ring_hw_replay(struct vnpu_ring *ring)
 	ring->tail = count;
 	spin_unlock_irq(&ring->lock);
 
+	/* The first job has all its time before it. */
+	ring->watch_seqno = 0;
+
 	vnpu_ring_hw_start(ring);
 	if (count)
 		vnpu_ring_doorbell(ring);
@@ -581,10 +654,10 @@ static int vnpu_ring_sched_init(struct vnpu_ring *ring)
 	struct drm_sched_init_args args = {
 		.ops = &vnpu_sched_ops,
 		.submit_wq = ring->vdev->sched_wq,
-		.timeout_wq = ring->vdev->reset_wq,
 		.num_rqs = 1,
 		.credit_limit = VNPU_RING_CREDITS,
-		.timeout = vnpu_reset_period(),
+		/* See vnpu_ring_watch(). */
+		.timeout = MAX_SCHEDULE_TIMEOUT,
 		.name = ring->name,
 		.dev = ring->vdev->drm.dev,
 	};
@@ -609,6 +682,8 @@ static void vnpu_ring_init(struct vnpu_ring *ring, struct vnpu_device *vdev,
 	INIT_LIST_HEAD(&ring->irq_link);
 	INIT_LIST_HEAD(&ring->pending);
 	spin_lock_init(&ring->lock);
+	ring->timeout = vnpu_reset_timeout();
+	INIT_DELAYED_WORK(&ring->watch, vnpu_reset_watch_work);
 	INIT_WORK(&ring->fault_work, vnpu_reset_fault_work);
 	init_waitqueue_head(&ring->idle);
 }
@@ -689,7 +764,8 @@ void vnpu_ring_destroy(struct vnpu_ring *ring)
 	vnpu_ring_release_id(ring);
 	up_write(&vdev->reset_lock);
 
-	/* The event handler does not know the ring any more. */
+	/* There is nothing to watch, and the event handler does not know the ring. */
+	cancel_delayed_work_sync(&ring->watch);
 	cancel_work_sync(&ring->fault_work);
 	vnpu_ring_free(ring);
 }

@@ -133,13 +133,27 @@ struct vnpu_ring {
 	u64 busy_ns;
 
 	/*
-	 * What the last timeout saw: first job, its progress, looks at it, looks
-	 * since it moved. Recovery's own, which is one at a time.
+	 * Looks at the ring for as long as jobs are pending. Runs on
+	 * vnpu_device.reset_wq. @watching: it is queued or runs.
+	 */
+	struct delayed_work watch;
+	bool watching;
+
+	/* Jiffies without progress until a job is given up, or zero; constant. */
+	unsigned long timeout;
+
+	/*
+	 * What the last look saw: first job, its progress; and since when it is
+	 * first and has not moved, in jiffies. Under vnpu_device.reset_lock held
+	 * for writing. Fence values start at one: zero is a job not seen yet.
 	 */
 	u64 watch_seqno;
 	u32 watch_progress;
-	u32 watch_periods;
-	u32 watch_stalls;
+	unsigned long watch_first;
+	unsigned long watch_moved;
+
+	/* Job of a kernel ring that has been started over once; as above. */
+	u64 retried_seqno;
 
 	/* Recovery from a fault. Runs on vnpu_device.reset_wq. */
 	struct work_struct fault_work;
@@ -161,6 +175,10 @@ int vnpu_ring_entity_init(struct vnpu_ring *ring, struct drm_sched_entity *entit
 void vnpu_ring_emit_indirect(struct vnpu_ring *ring, u64 addr, u32 size);
 void vnpu_ring_emit_invalidate(struct vnpu_ring *ring, u32 ctx, u64 va, u64 size);
 void vnpu_ring_emit_invalidate_ctx(struct vnpu_ring *ring, u32 ctx);
+
+u64 vnpu_ring_first_seqno(struct vnpu_ring *ring);
+bool vnpu_ring_is_invalidating(struct vnpu_ring *ring, u32 head, u32 *ctx);
+void vnpu_ring_watch_again(struct vnpu_ring *ring);
 
 void vnpu_ring_get_job(struct vnpu_ring *ring);
 void vnpu_ring_put_job(struct vnpu_ring *ring);

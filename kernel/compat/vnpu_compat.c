@@ -49,40 +49,11 @@ void vnpu_compat_dma_fence_init(struct dma_fence *fence, const struct dma_fence_
 }
 #endif
 
-#ifdef VNPU_COMPAT_SCHED_OPS
+#ifndef VNPU_HAVE_DMA_FENCE_INLINE_LOCK
 #undef drm_sched_init
 
 /* Those of the driver, which has one set for all of its schedulers. */
 static const struct drm_sched_backend_ops *vnpu_compat_sched_driver_ops;
-
-#ifdef VNPU_HAVE_SCHED_NO_HANG
-static enum drm_gpu_sched_stat vnpu_compat_sched_timedout(struct drm_sched_job *job)
-{
-	return vnpu_compat_sched_driver_ops->timedout_job(job);
-}
-#else
-/*
- * The scheduler has taken the job off its list before it asks. When the job is
- * to stay it has to be put back; starting the work queue, which was never
- * stopped, makes it look whether the job has finished meanwhile.
- */
-static enum drm_gpu_sched_stat vnpu_compat_sched_timedout(struct drm_sched_job *job)
-{
-	struct drm_gpu_scheduler *sched = job->sched;
-	enum drm_gpu_sched_stat stat;
-
-	stat = vnpu_compat_sched_driver_ops->timedout_job(job);
-	if (stat != DRM_GPU_SCHED_STAT_NO_HANG)
-		return stat;
-
-	spin_lock(&sched->job_list_lock);
-	list_add(&job->list, &sched->pending_list);
-	spin_unlock(&sched->job_list_lock);
-	drm_sched_wqueue_start(sched);
-
-	return DRM_GPU_SCHED_STAT_NOMINAL;
-}
-#endif
 
 /*
  * Fences of the kernel's own jobs are kept by what lives as long as the device,
@@ -91,18 +62,15 @@ static enum drm_gpu_sched_stat vnpu_compat_sched_timedout(struct drm_sched_job *
  */
 static void vnpu_compat_sched_free(struct drm_sched_job *job)
 {
-#ifndef VNPU_HAVE_DMA_FENCE_INLINE_LOCK
 	if (to_vnpu_job(job)->ring->kernel) {
 		dma_fence_put(job->s_fence->parent);
 		job->s_fence->parent = NULL;
 	}
-#endif
 
 	vnpu_compat_sched_driver_ops->free_job(job);
 }
 
 static struct drm_sched_backend_ops vnpu_compat_sched_ops = {
-	.timedout_job = vnpu_compat_sched_timedout,
 	.free_job = vnpu_compat_sched_free,
 };
 

@@ -9,20 +9,11 @@
 #ifndef VNPU_HAVE_DMA_FENCE_INLINE_LOCK
 #include <linux/dma-fence.h>
 
+#include <drm/gpu_scheduler.h>
+
 void vnpu_compat_dma_fence_init(struct dma_fence *fence, const struct dma_fence_ops *ops,
 				spinlock_t *lock, u64 context, u64 seqno);
 #define dma_fence_init vnpu_compat_dma_fence_init
-#endif
-
-#if !defined(VNPU_HAVE_SCHED_NO_HANG) || !defined(VNPU_HAVE_DMA_FENCE_INLINE_LOCK)
-#include <drm/gpu_scheduler.h>
-
-#define VNPU_COMPAT_SCHED_OPS
-
-#ifndef VNPU_HAVE_SCHED_NO_HANG
-/* Taken in by vnpu_compat_sched_init(): the scheduler never sees it. */
-#define DRM_GPU_SCHED_STAT_NO_HANG ((enum drm_gpu_sched_stat)(DRM_GPU_SCHED_STAT_ENODEV + 1))
-#endif
 
 int vnpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 			   const struct drm_sched_init_args *args);

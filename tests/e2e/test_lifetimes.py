@@ -6,9 +6,9 @@ import time
 
 import pytest
 from foreign import ForeignFence
-from support import DRIVER, PAGE, Copier, pci_address
+from support import DRIVER, MIB, PAGE, Copier, Gate, pci_address, uptime
 
-from vnpu.accel import SYSTEM, Device
+from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.packets import Nop
 from vnpu.uapi import abi
 
@@ -73,3 +73,29 @@ def test_module_exit_while_a_bind_waits_for_another_driver(guest, foreign):
     foreign.signal()
     guest.rmmod("vnpu")
     guest.insmod("vnpu")
+
+
+def touch_what_waits(dev, gate, vm):
+    """A mapping of VRAM that the CPU does not see: a touch waits until the gate is opened."""
+    dev.bo_create(16 * MIB, vm=vm)  # what the CPU sees is taken last
+    bo = dev.bo_create(MIB, placement=VRAM)
+    vm.bind(bo)
+    dev.queue_create(vm, engine=COPY).submit(gate.packets())
+    return bo.map()
+
+
+@pytest.mark.machine(vram=64 << 20, aperture=16 << 20)
+def test_unbind_while_a_page_fault_waits_for_a_job_that_hangs(guest):
+    """Recovery goes on until the fault, which unbinding waits for, has ended."""
+    guest.write_file("/sys/module/vnpu/parameters/job_timeout_ms", b"2000")
+    proc = guest.spawn()
+    dev = Device.open(proc)
+    c = Copier(dev)
+    memory = touch_what_waits(dev, Gate(dev, c.vm), c.vm)
+    sink = proc.syscall("memfd_create", "sink", 0)
+    touch = proc.thread().syscall_async("write", sink, memory.addr, 8)
+    touch.wait_blocked()
+    start = uptime(guest)
+    guest.write_file(f"{DRIVER}/unbind", pci_address(guest).encode())
+    assert uptime(guest) - start < 8
+    touch.result()
