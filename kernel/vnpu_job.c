@@ -13,6 +13,7 @@
 static void vnpu_job_free(struct vnpu_job *job)
 {
 	struct vnpu_ring *ring = job->ring;
+	bool armed = job->armed, ran = job->ran;
 
 	drm_sched_job_cleanup(&job->base);
 	kfree(job->fence);
@@ -22,7 +23,7 @@ static void vnpu_job_free(struct vnpu_job *job)
 	 * its free, which comes last.
 	 */
 	job->ops->free(job);
-	vnpu_ring_put_job(ring);
+	vnpu_ring_put_job(ring, armed, ran);
 }
 
 /* Both can fail; either way the caller keeps @job if they do. */
@@ -60,9 +61,8 @@ int vnpu_job_init(struct vnpu_job *job, const struct vnpu_job_ops *ops,
  */
 struct dma_fence *vnpu_job_arm(struct vnpu_job *job)
 {
-	spin_lock_irq(&job->ring->lock);
-	job->ring->submitted++;
-	spin_unlock_irq(&job->ring->lock);
+	vnpu_ring_arm_job(job->ring);
+	job->armed = true;
 
 	drm_sched_job_arm(&job->base);
 	return &job->base.s_fence->finished;
@@ -113,6 +113,9 @@ static struct dma_fence *vnpu_job_run(struct drm_sched_job *base)
 	bool cookie = dma_fence_begin_signalling();
 	struct vnpu_fence *fence = job->fence;
 	int ret;
+
+	vnpu_ring_ran_job(ring);
+	job->ran = true;
 
 	down_read(&ring->vdev->reset_lock);
 	ret = vnpu_job_start(job);

@@ -38,8 +38,9 @@ struct vnpu_job {
 	/* Most entries that @ops->emit writes; the fence is not counted. */
 	u32 num_entries;
 
-	/* The job was armed, so it is the scheduler's. */
+	/* It is the scheduler's; the scheduler has run it. As vnpu_ring counts. */
 	bool armed;
+	bool ran;
 };
 
 static inline struct vnpu_job *to_vnpu_job(struct drm_sched_job *job)

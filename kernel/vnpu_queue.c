@@ -16,7 +16,7 @@
 #include "vnpu_ring.h"
 #include "vnpu_vm.h"
 
-/* How long the end of a file waits for the jobs that it has killed. */
+/* Longest that the end of a file waits for the jobs that it has killed. */
 #define VNPU_CLOSE_WAIT	(2 * HZ)
 
 static void vnpu_queue_free(struct vnpu_queue *queue)
@@ -81,36 +81,50 @@ struct vnpu_queue *vnpu_queue_lookup(struct vnpu_file *vfile, u32 id)
 	return queue;
 }
 
-static bool vnpu_queue_has_finished(struct vnpu_ring *ring)
+/* All jobs that have finished are freed, or there is one that has not finished. */
+static bool vnpu_queue_is_swept(struct vnpu_ring *ring)
 {
-	bool finished;
+	bool swept;
 
 	spin_lock_irq(&ring->lock);
-	finished = ring->completed == ring->submitted;
+	swept = !ring->armed || ring->completed != ring->submitted;
 	spin_unlock_irq(&ring->lock);
 
-	return finished;
+	return swept;
 }
 
 /*
  * The ID is gone. If all jobs have finished, wait the moment until they are
  * freed, so that the hardware queue is free when the caller returns; else the
- * last job does the rest.
+ * last job does the rest. A submit that is still on its way in another thread
+ * may take as long as that thread likes, and is not waited for.
  */
 static void vnpu_queue_retire(struct vnpu_queue *queue)
 {
 	struct vnpu_ring *ring = queue->ring;
 
-	if (vnpu_queue_has_finished(ring))
-		wait_event(ring->idle, vnpu_ring_has_no_job(ring));
-
+	wait_event(ring->idle, vnpu_queue_is_swept(ring));
 	vnpu_queue_put(queue);
+}
+
+/* No job is left, or what is left waits for a fence. */
+static bool vnpu_queue_is_stuck(struct vnpu_queue *queue)
+{
+	struct vnpu_ring *ring = queue->ring;
+	bool stuck;
+
+	spin_lock_irq(&ring->lock);
+	stuck = !ring->armed || (!ring->ran && READ_ONCE(queue->entity.dependency));
+	spin_unlock_irq(&ring->lock);
+
+	return stuck;
 }
 
 /*
  * No one can look at the results of a client that is gone, and a process that
- * was killed because its jobs hang wants to be rid of them. Jobs that wait for
- * others are let go when their waits end.
+ * was killed because its jobs hang wants to be rid of them. Those that the
+ * hardware had are waited for, so that the hardware queue is free when the file
+ * is closed. Jobs that wait for others are let go when their waits end.
  */
 void vnpu_queue_file_close(struct vnpu_file *vfile)
 {
@@ -121,10 +135,9 @@ void vnpu_queue_file_close(struct vnpu_file *vfile)
 		vnpu_reset_kill(queue->ring);
 
 	xa_for_each(&vfile->queues, id, queue) {
-		struct vnpu_ring *ring = queue->ring;
-		long left = deadline - jiffies;
-
-		wait_event_timeout(ring->idle, vnpu_ring_has_no_job(ring), max(left, 0L));
+		/* The scheduler tells nobody when it meets a fence to wait for. */
+		while (!vnpu_queue_is_stuck(queue) && time_before(jiffies, deadline))
+			wait_event_timeout(queue->ring->idle, vnpu_queue_is_stuck(queue), 1);
 		vnpu_queue_put(queue);
 	}
 

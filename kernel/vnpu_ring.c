@@ -368,14 +368,35 @@ void vnpu_ring_get_job(struct vnpu_ring *ring)
 	spin_unlock_irq(&ring->lock);
 }
 
+/* The job is the scheduler's. */
+void vnpu_ring_arm_job(struct vnpu_ring *ring)
+{
+	spin_lock_irq(&ring->lock);
+	ring->submitted++;
+	ring->armed++;
+	wake_up_all(&ring->idle);
+	spin_unlock_irq(&ring->lock);
+}
+
+/* The job's time has come, whether the hardware has it or it failed. */
+void vnpu_ring_ran_job(struct vnpu_ring *ring)
+{
+	spin_lock_irq(&ring->lock);
+	ring->ran++;
+	spin_unlock_irq(&ring->lock);
+}
+
 /*
  * The ring may be gone when it returns. It is woken under the lock, so that who
  * sees that there is no job left sees that nobody is still here.
  */
-void vnpu_ring_put_job(struct vnpu_ring *ring)
+void vnpu_ring_put_job(struct vnpu_ring *ring, bool armed, bool ran)
 {
 	spin_lock_irq(&ring->lock);
-	if (!--ring->jobs)
+	ring->jobs--;
+	ring->armed -= armed;
+	ring->ran -= ran;
+	if (!ring->jobs || !ring->armed || !ring->ran)
 		wake_up_all(&ring->idle);
 	spin_unlock_irq(&ring->lock);
 }

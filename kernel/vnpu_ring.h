@@ -158,8 +158,14 @@ struct vnpu_ring {
 	/* Recovery from a fault. Runs on vnpu_device.reset_wq. */
 	struct work_struct fault_work;
 
-	/* Jobs that exist, from init to free; teardown waits for none. */
+	/*
+	 * Jobs that exist, from init to free, which teardown waits for; those of
+	 * them that are the scheduler's; those of these that it has run. @idle
+	 * is woken when one of them gets to zero, and for each new job.
+	 */
 	u32 jobs;
+	u32 armed;
+	u32 ran;
 	wait_queue_head_t idle;
 
 	/* The scheduler is seen by its fences, which may outlive it. */
@@ -181,7 +187,9 @@ bool vnpu_ring_is_invalidating(struct vnpu_ring *ring, u32 head, u32 *ctx);
 void vnpu_ring_watch_again(struct vnpu_ring *ring);
 
 void vnpu_ring_get_job(struct vnpu_ring *ring);
-void vnpu_ring_put_job(struct vnpu_ring *ring);
+void vnpu_ring_arm_job(struct vnpu_ring *ring);
+void vnpu_ring_ran_job(struct vnpu_ring *ring);
+void vnpu_ring_put_job(struct vnpu_ring *ring, bool armed, bool ran);
 bool vnpu_ring_has_no_job(struct vnpu_ring *ring);
 void vnpu_ring_wait_idle(struct vnpu_ring *ring);
 

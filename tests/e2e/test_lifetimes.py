@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What outlives its owner: jobs that wait for another driver, and what they hold."""
 
+import errno
 import os
 import time
 
 import pytest
 from foreign import ForeignFence
-from support import DRIVER, MIB, PAGE, Copier, Gate, pci_address, uptime
+from support import DRIVER, MIB, PAGE, Copier, Gate, pci_address, raises_errno, uptime
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.packets import Nop
@@ -75,6 +76,17 @@ def test_module_exit_while_a_bind_waits_for_another_driver(guest, foreign):
     guest.insmod("vnpu")
 
 
+def test_close_does_not_wait_for_another_driver(guest, foreign):
+    """A job that waits for a foreign fence keeps its queue, not the process that is killed."""
+    dev, sync = open_beside(foreign)
+    c = Copier(dev)
+    c.queue.submit([Nop()], waits=[sync])
+    start = uptime(guest)
+    kill(dev.proc)
+    assert uptime(guest) - start < 1
+    foreign.signal()
+
+
 def touch_what_waits(dev, gate, vm):
     """A mapping of VRAM that the CPU does not see: a touch waits until the gate is opened."""
     dev.bo_create(16 * MIB, vm=vm)  # what the CPU sees is taken last
@@ -82,6 +94,29 @@ def touch_what_waits(dev, gate, vm):
     vm.bind(bo)
     dev.queue_create(vm, engine=COPY).submit(gate.packets())
     return bo.map()
+
+
+@pytest.mark.machine(vram=64 << 20, aperture=16 << 20)
+def test_destroy_does_not_wait_for_a_submit_in_another_thread(guest, npu):
+    """The other thread is inside SUBMIT, where it reads memory that is not there yet."""
+    c = Copier(npu)
+    gate = Gate(npu, c.vm)
+    memory = touch_what_waits(npu, gate, c.vm)
+    c.queue.submit([Nop()]).wait()
+    job = npu.proc.alloc(PAGE)
+    syncs = abi.drm_vnpu_array(stride=24, count=1, array=memory.addr)
+    job.write(bytes(abi.drm_vnpu_submit_job(queue_id=c.queue.id, syncs=syncs)))
+    submit = abi.drm_vnpu_submit(jobs=abi.drm_vnpu_array(stride=40, count=1, array=job.addr))
+    thread = npu.proc.thread()
+    pending = thread.syscall_async("ioctl", npu.fd, abi.DRM_IOCTL_VNPU_SUBMIT, bytes(submit))
+    pending.wait_blocked()
+    start = uptime(guest)
+    c.queue.destroy()
+    assert uptime(guest) - start < 1
+    assert not pending.done()
+    gate.open()
+    with raises_errno(errno.EINVAL):  # no such type of a sync
+        pending.result()
 
 
 @pytest.mark.machine(vram=64 << 20, aperture=16 << 20)
