@@ -245,7 +245,7 @@ static void vnpu_device_unplug(void *data)
 	down_write(&vdev->reset_lock);
 
 	/* No fence, no event: the device goes quiet, if it is there still. */
-	vnpu_write32(vdev, VNPU_REG_CONTROL, VNPU_CONTROL_RESET_MASK);
+	vnpu_reset_hw(vdev);
 	vdev->gone = true;
 
 	for (i = 0; i < vdev->num_queues; i++) {

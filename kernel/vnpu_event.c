@@ -47,7 +47,7 @@ static void vnpu_event_fault(struct vnpu_device *vdev, const struct vnpu_rec_eve
 	vector = &vdev->irq.vectors[vnpu_irq_vector_of(vdev, queue)];
 	spin_lock(&vector->lock);
 	list_for_each_entry(ring, &vector->rings, irq_link)
-		if (ring->id == queue)
+		if (ring->id == queue && ring->ctx == le32_to_cpu(record->context))
 			vnpu_ring_fault(ring, &fault);
 	spin_unlock(&vector->lock);
 }

@@ -4,6 +4,7 @@
  */
 
 #include <linux/bitfield.h>
+#include <linux/iopoll.h>
 #include <linux/jiffies.h>
 
 #include <drm/drm_print.h>
@@ -72,17 +73,65 @@ static u32 vnpu_reset_read(struct vnpu_ring *ring, u32 reg)
 	return vnpu_read32(ring->vdev, VNPU_QUEUE(ring->id) + reg);
 }
 
-/* Reset the device; all that the driver had told it is gone. */
+/* Longest that the device takes for a reset: much longer than it should. */
+#define VNPU_RESET_WAIT_US	USEC_PER_SEC
+
+/**
+ * vnpu_reset_hw() - Reset the device and wait until it is ready
+ * @vdev: Device; its registers are mapped. All that it was told is gone after it.
+ *
+ * May sleep; fit for the signalling path.
+ *
+ * Return: 0, or -EIO if the device does not come back or does not answer.
+ */
 int vnpu_reset_hw(struct vnpu_device *vdev)
 {
+	u32 status;
+	int ret;
+
+	/* The bits of a device that is not there mean nothing. */
+	if (vnpu_read32(vdev, VNPU_REG_ID) != VNPU_MAGIC)
+		return -EIO;
+
 	vnpu_write32(vdev, VNPU_REG_CONTROL, VNPU_CONTROL_RESET_MASK);
+	ret = read_poll_timeout(vnpu_read32, status, status & VNPU_STATUS_READY_MASK, 10,
+				VNPU_RESET_WAIT_US, false, vdev, VNPU_REG_STATUS);
 
-	/* The reset is complete when the write is: no need to wait. */
-	if (vnpu_read32(vdev, VNPU_REG_STATUS) & VNPU_STATUS_READY_MASK)
-		return 0;
+	/* Or it has gone meanwhile: all ones look ready. */
+	if (ret || vnpu_read32(vdev, VNPU_REG_ID) != VNPU_MAGIC)
+		return -EIO;
 
-	drm_err(&vdev->drm, "device is not ready after a reset\n");
-	return -EIO;
+	return 0;
+}
+
+/**
+ * vnpu_reset_queue_hw() - Reset a hardware queue and wait until it has stopped
+ * @vdev: Device; its registers are mapped.
+ * @id: Hardware queue.
+ *
+ * May sleep; fit for the signalling path.
+ *
+ * Return: 0, or -EIO if the queue does not stop.
+ */
+int vnpu_reset_queue_hw(struct vnpu_device *vdev, u32 id)
+{
+	u32 reg = VNPU_QUEUE(id);
+	u32 status;
+
+	vnpu_write32(vdev, reg + VNPU_QUEUE_REG_CONTROL, VNPU_QUEUE_CONTROL_RESET_MASK);
+	if (read_poll_timeout(vnpu_read32, status,
+			      FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK, status) ==
+			      VNPU_QUEUE_STATE_DISABLED || status == U32_MAX,
+			      10, VNPU_RESET_WAIT_US, false, vdev,
+			      reg + VNPU_QUEUE_REG_STATUS))
+		return -EIO;
+
+	/* Of a device that is not there anything may be read. */
+	if (vnpu_read32(vdev, reg + VNPU_QUEUE_REG_CONTROL) ||
+	    vnpu_read32(vdev, VNPU_REG_ID) != VNPU_MAGIC)
+		return -EIO;
+
+	return 0;
 }
 
 static void vnpu_reset_doom(struct vnpu_ring *ring, u32 why, int error)
@@ -124,30 +173,33 @@ static void vnpu_reset_settle(struct vnpu_ring *ring)
 	}
 }
 
-/* The event record of a fault may have been lost: the registers tell as much. */
+/*
+ * Whether the hardware queue has faulted, and where. Its registers tell it: the
+ * event record, which also has the access, may have been lost, or it is late and
+ * belongs to who had the hardware queue before.
+ */
 static bool vnpu_reset_check_fault(struct vnpu_ring *ring)
 {
 	u32 status = vnpu_reset_read(ring, VNPU_QUEUE_REG_STATUS);
+	bool faulted = FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK, status) == VNPU_QUEUE_STATE_FAULTED;
 	u32 reg = VNPU_QUEUE(ring->id);
-
-	if (FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK, status) != VNPU_QUEUE_STATE_FAULTED)
-		return false;
+	struct vnpu_ring_fault fault = {
+		.code = FIELD_GET(VNPU_QUEUE_STATUS_FAULT_MASK, status),
+		.addr = vnpu_read64(ring->vdev, reg + VNPU_QUEUE_REG_FAULT_ADDR_LO),
+		.ip = vnpu_read64(ring->vdev, reg + VNPU_QUEUE_REG_FAULT_IP_LO),
+	};
 
 	spin_lock_irq(&ring->lock);
-	if (!ring->faulted) {
-		ring->faulted = true;
-		ring->fault = (struct vnpu_ring_fault) {
-			.code = FIELD_GET(VNPU_QUEUE_STATUS_FAULT_MASK, status),
-			.addr = vnpu_read64(ring->vdev, reg + VNPU_QUEUE_REG_FAULT_ADDR_LO),
-			.ip = vnpu_read64(ring->vdev, reg + VNPU_QUEUE_REG_FAULT_IP_LO),
-		};
-	}
+	if (faulted && (!ring->faulted || ring->fault.code != fault.code ||
+			ring->fault.addr != fault.addr || ring->fault.ip != fault.ip))
+		ring->fault = fault;
+	ring->faulted = faulted;
 	spin_unlock_irq(&ring->lock);
 
-	return true;
+	return faulted;
 }
 
-/* No hope: nothing runs on this device any more, and it may write nothing. */
+/* Nothing runs on this device any more, and it may write nothing. */
 static void vnpu_reset_wedge(struct vnpu_device *vdev)
 {
 	u32 i;
@@ -182,6 +234,7 @@ static void vnpu_reset_device_locked(struct vnpu_device *vdev)
 	}
 
 	if (vnpu_reset_hw(vdev)) {
+		drm_err(&vdev->drm, "the device does not come back from a reset\n");
 		vnpu_reset_wedge(vdev);
 		return;
 	}
@@ -299,7 +352,7 @@ void vnpu_reset_fault_work(struct work_struct *work)
 	if (!vnpu_reset_begin(ring, &cookie))
 		return;
 
-	if (READ_ONCE(ring->faulted))
+	if (READ_ONCE(ring->faulted) && vnpu_reset_check_fault(ring))
 		vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_FAULT, -EIO);
 
 	vnpu_reset_end(ring, cookie);

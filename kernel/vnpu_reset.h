@@ -18,5 +18,6 @@ void vnpu_reset_kill(struct vnpu_ring *ring);
 int vnpu_reset_device(struct vnpu_device *vdev);
 void vnpu_reset_queue_locked(struct vnpu_ring *ring);
 int vnpu_reset_hw(struct vnpu_device *vdev);
+int vnpu_reset_queue_hw(struct vnpu_device *vdev, u32 id);
 
 #endif

@@ -527,22 +527,10 @@ out_unlock:
 /* Stop the queue whatever it does. It fails if the hardware does not obey. */
 int vnpu_ring_hw_reset(struct vnpu_ring *ring)
 {
-	struct vnpu_device *vdev = ring->vdev;
-	u32 control, state;
-
 	vnpu_ring_hw_save(ring);
-	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONTROL),
-		     VNPU_QUEUE_CONTROL_RESET_MASK);
-
-	control = vnpu_read32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONTROL));
-	state = FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK,
-			  vnpu_read32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_STATUS)));
 	ring->tail = 0;
 
-	if (control || state != VNPU_QUEUE_STATE_DISABLED)
-		return -EIO;
-
-	return 0;
+	return vnpu_reset_queue_hw(ring->vdev, ring->id);
 }
 
 /*

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""A device that does not answer any more, and what it said too late."""
+
+import errno
+import os
+
+from support import PAGE, Copier, Gate, debugfs, pause, pci_address, raises_errno
+
+from vnpu.accel import Device
+from vnpu.hw.packets import Fill, Nop
+
+COMMAND, MEMORY = 4, 2
+#: dword 3 of an entry of the MSI-X table
+VECTOR_CONTROL, MASKED = 12, 1
+
+
+def stop_answering(guest):
+    """The function decodes no address any more: reads are all ones, as if it were not there."""
+    path = f"/sys/bus/pci/devices/{pci_address(guest)}/config"
+    proc = guest.spawn()
+    fd = proc.open(path, os.O_RDWR)
+    command = int.from_bytes(proc.pread(fd, 2, COMMAND), "little") & ~MEMORY
+    proc.syscall("pwrite64", fd, command.to_bytes(2, "little"), 2, COMMAND)
+
+
+def test_device_that_does_not_answer_is_given_up(guest, npu):
+    """All ones look like a device that is ready; a reset of it must not count as one."""
+    c = Copier(npu)
+    hung = c.queue.submit(Gate(npu, c.vm).packets())
+    stop_answering(guest)
+    with raises_errno(errno.EIO):
+        guest.write_file(f"{debugfs(guest)}/reset", b"1")
+    hung.wait()
+    assert hung.error() == errno.ENODEV
+    with raises_errno(errno.ENODEV):
+        c.queue.submit([])
+
+
+def test_hang_of_a_device_that_does_not_answer(guest):
+    guest.write_file("/sys/module/vnpu/parameters/job_timeout_ms", b"300")
+    c = Copier(Device.open(guest.spawn()))
+    c.queue.submit([Nop()]).wait()
+    stop_answering(guest)
+    hung = c.queue.submit([Nop()])
+    hung.wait(timeout_ms=20000)
+    assert hung.error() == errno.ENODEV
+
+
+def test_late_fault_is_not_that_of_the_next_owner(guest, npu):
+    """The interrupt of a fault is held until another client has the hardware queue."""
+    owner = guest.spawn()
+    fd = owner.open(f"/sys/bus/pci/devices/{pci_address(guest)}/resource4", os.O_RDWR)
+    table = owner.mmap(PAGE, fd=fd)
+    table.write_u32(MASKED, VECTOR_CONTROL)
+
+    first = Device.open(guest.spawn())
+    c = Copier(first)
+    fence = c.queue.submit([Fill(pattern=1, dst=0x7000_0000_0000, size=PAGE)])
+    pause(npu, 50)
+    assert not fence.done(), "the interrupt was not held"
+    number = [line.split()[0] for line in queues(guest) if " state=faulted " in line]
+    first.proc.kill(9)
+    first.proc.wait()
+
+    c = Copier(npu)
+    gate = Gate(npu, c.vm)
+    innocent = c.queue.submit(gate.packets())
+    assert number == [line.split()[0] for line in queues(guest) if " state=waiting " in line]
+    table.write_u32(0, VECTOR_CONTROL)
+    pause(npu, 50)
+    gate.open()
+    innocent.wait()
+    assert innocent.error() == 0
+    assert c.queue.query().state == 0
+
+
+def queues(guest):
+    return guest.read_file(f"{debugfs(guest)}/queues").decode().splitlines()
