@@ -460,6 +460,7 @@ static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo)
 static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo,
 					 struct vm_fault *vmf)
 {
+	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
 	vm_fault_t ret;
 
 	ret = vnpu_bo_fault_move(bo);
@@ -474,8 +475,10 @@ static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo,
 	if (bo->lost)
 		return VM_FAULT_SIGBUS;
 
+	vnpu_aperture_lock(vdev);
 	ret = ttm_bo_vm_fault_reserved(vmf, vmf->vma->vm_page_prot,
 				       TTM_BO_VM_NUM_PREFAULT);
+	up_read(&vdev->aperture_lock);
 
 	/* It may have been brought back from swap. */
 	if (ret == VM_FAULT_NOPAGE)

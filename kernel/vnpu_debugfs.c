@@ -71,12 +71,14 @@ static int vnpu_debugfs_queues(struct seq_file *m, void *data)
 	if (!drm_dev_enter(&vdev->drm, &idx))
 		return -ENODEV;
 
+	vnpu_device_lock_read(vdev);
 	mutex_lock(&vdev->rings_lock);
 	seq_printf(m, "resets=%u wedged=%d\n", vdev->reset_count, vdev->wedged);
 	for (i = 0; i < vdev->num_queues; i++)
 		if (vdev->rings[i])
 			vnpu_debugfs_queue(m, vdev->rings[i]);
 	mutex_unlock(&vdev->rings_lock);
+	up_read(&vdev->reset_lock);
 
 	drm_dev_exit(idx);
 	return 0;

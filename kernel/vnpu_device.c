@@ -45,6 +45,63 @@ void __iomem *vnpu_aperture_map(struct vnpu_device *vdev, u64 offset, size_t siz
 	return ioremap_wc(vdev->aperture_phys + offset, size);
 }
 
+static void vnpu_device_wait_online(struct vnpu_device *vdev)
+{
+	wait_event(vdev->online, !READ_ONCE(vdev->offline));
+}
+
+/**
+ * vnpu_device_lock_read() - Take reset_lock for reading, with the BARs there
+ * @vdev: Device.
+ *
+ * Waits, uninterruptibly, while the PCI core resets the function. Undone by
+ * up_read(). Fit for the signalling path of fences.
+ */
+void vnpu_device_lock_read(struct vnpu_device *vdev)
+{
+	for (;;) {
+		down_read(&vdev->reset_lock);
+		if (!vdev->offline)
+			return;
+		up_read(&vdev->reset_lock);
+		vnpu_device_wait_online(vdev);
+	}
+}
+
+/**
+ * vnpu_device_lock_write() - Take reset_lock for writing, with the BARs there
+ * @vdev: Device.
+ *
+ * As vnpu_device_lock_read(). Undone by up_write().
+ */
+void vnpu_device_lock_write(struct vnpu_device *vdev)
+{
+	for (;;) {
+		down_write(&vdev->reset_lock);
+		if (!vdev->offline)
+			return;
+		up_write(&vdev->reset_lock);
+		vnpu_device_wait_online(vdev);
+	}
+}
+
+/**
+ * vnpu_aperture_lock() - Take aperture_lock for reading, with the BARs there
+ * @vdev: Device.
+ *
+ * As vnpu_device_lock_read(), but memory may be allocated. Undone by up_read().
+ */
+void vnpu_aperture_lock(struct vnpu_device *vdev)
+{
+	for (;;) {
+		down_read(&vdev->aperture_lock);
+		if (!vdev->offline)
+			return;
+		up_read(&vdev->aperture_lock);
+		vnpu_device_wait_online(vdev);
+	}
+}
+
 static u32 vnpu_engine_class_type(u32 engine_class)
 {
 	return engine_class == DRM_VNPU_ENGINE_COPY ? VNPU_ENGINE_TYPE_COPY :
@@ -219,11 +276,13 @@ void vnpu_device_timestamp(struct vnpu_device *vdev, u64 *device_ns, u64 *cpu_ns
 {
 	u64 before, after;
 
+	vnpu_device_lock_read(vdev);
 	mutex_lock(&vdev->rings_lock);
 	before = ktime_get_ns();
 	*device_ns = vnpu_read64(vdev, VNPU_REG_TIMESTAMP_LO);
 	after = ktime_get_ns();
 	mutex_unlock(&vdev->rings_lock);
+	up_read(&vdev->reset_lock);
 
 	*cpu_ns = before + (after - before) / 2;
 }
@@ -267,6 +326,8 @@ int vnpu_device_init(struct vnpu_device *vdev)
 	int ret;
 
 	init_rwsem(&vdev->reset_lock);
+	init_rwsem(&vdev->aperture_lock);
+	init_waitqueue_head(&vdev->online);
 	ret = drmm_mutex_init(&vdev->drm, &vdev->rings_lock);
 	if (ret)
 		return ret;

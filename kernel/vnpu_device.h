@@ -124,6 +124,22 @@ struct vnpu_device {
 	 */
 	struct rw_semaphore reset_lock;
 
+	/*
+	 * The PCI core resets the function, and its BARs may not answer; under
+	 * @reset_lock, and @aperture_lock. Who needs the hardware waits on
+	 * @online, with neither of them held. Neither lock is held for as long
+	 * as the reset lasts, because the PCI core allocates memory meanwhile.
+	 */
+	bool offline;
+	wait_queue_head_t online;
+
+	/*
+	 * Held for reading while the CPU touches VRAM, or maps it for a process.
+	 * Nests inside reservations and outside @reset_lock; memory may be
+	 * allocated under it.
+	 */
+	struct rw_semaphore aperture_lock;
+
 	/* The device did not come back from a reset; under @reset_lock. */
 	bool wedged;
 
@@ -174,6 +190,9 @@ static inline void vnpu_write64(struct vnpu_device *vdev, u32 reg, u64 value)
 }
 
 int vnpu_device_init(struct vnpu_device *vdev);
+void vnpu_device_lock_read(struct vnpu_device *vdev);
+void vnpu_device_lock_write(struct vnpu_device *vdev);
+void vnpu_aperture_lock(struct vnpu_device *vdev);
 
 /**
  * vnpu_aperture_map() - Map a part of VRAM for the CPU

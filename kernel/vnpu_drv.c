@@ -23,6 +23,7 @@
 #include "vnpu_drv.h"
 #include "vnpu_fdinfo.h"
 #include "vnpu_queue.h"
+#include "vnpu_reset.h"
 #include "vnpu_vm.h"
 
 /**
@@ -36,6 +37,8 @@
  *   its queues.
  * - the locks of the memory managers: vnpu_ptpool.grow_lock, vnpu_migrate.lock,
  *   vnpu_vram_mgr.lock.
+ * - vnpu_device.aperture_lock: for reading while the CPU touches or maps VRAM,
+ *   for writing when the PCI core is about to reset the function.
  * - vnpu_device.reset_lock: for reading while a job is handed to the hardware,
  *   for writing during recovery. From here on inwards everything is in the
  *   signalling path of fences: no memory is allocated that has to be waited for,
@@ -46,7 +49,8 @@
  *
  * The hardware is touched between drm_dev_enter() and drm_dev_exit() only, or,
  * to give back what belongs to it, under reset_lock after a look at
- * vnpu_device.gone.
+ * vnpu_device.gone. In both cases reset_lock is held, or aperture_lock for VRAM,
+ * and vnpu_device.offline has been looked at: see vnpu_device_lock_read().
  */
 
 unsigned int vnpu_job_timeout_ms = 10000;
@@ -250,11 +254,28 @@ static const struct pci_device_id vnpu_ids[] = {
 };
 MODULE_DEVICE_TABLE(pci, vnpu_ids);
 
+/* From pci_reset_function() and resets of the bus, with the driver bound. */
+static void vnpu_pci_reset_prepare(struct pci_dev *pdev)
+{
+	vnpu_reset_prepare(pci_get_drvdata(pdev));
+}
+
+static void vnpu_pci_reset_done(struct pci_dev *pdev)
+{
+	vnpu_reset_done(pci_get_drvdata(pdev));
+}
+
+static const struct pci_error_handlers vnpu_pci_err_handler = {
+	.reset_prepare = vnpu_pci_reset_prepare,
+	.reset_done = vnpu_pci_reset_done,
+};
+
 /* Unbinding undoes what probe did, all of which is managed. */
 static struct pci_driver vnpu_pci_driver = {
 	.name = "vnpu",
 	.id_table = vnpu_ids,
 	.probe = vnpu_probe,
+	.err_handler = &vnpu_pci_err_handler,
 };
 
 static int __init vnpu_init(void)

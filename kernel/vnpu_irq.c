@@ -67,6 +67,23 @@ void vnpu_irq_detach(struct vnpu_ring *ring)
 	spin_unlock_irq(&vector->lock);
 }
 
+/* When it returns no handler runs, and none will until vnpu_irq_enable(). May sleep. */
+void vnpu_irq_disable(struct vnpu_device *vdev)
+{
+	u32 i;
+
+	for (i = 0; i < vdev->irq.count; i++)
+		disable_irq(vdev->irq.vectors[i].virq);
+}
+
+void vnpu_irq_enable(struct vnpu_device *vdev)
+{
+	u32 i;
+
+	for (i = 0; i < vdev->irq.count; i++)
+		enable_irq(vdev->irq.vectors[i].virq);
+}
+
 static int vnpu_irq_init_vector(struct vnpu_device *vdev, u32 index)
 {
 	struct vnpu_irq_vector *vector = &vdev->irq.vectors[index];

@@ -28,6 +28,8 @@ struct vnpu_irq {
 
 int vnpu_irq_init(struct vnpu_device *vdev);
 u32 vnpu_irq_vector_of(struct vnpu_device *vdev, u32 queue);
+void vnpu_irq_disable(struct vnpu_device *vdev);
+void vnpu_irq_enable(struct vnpu_device *vdev);
 void vnpu_irq_attach(struct vnpu_ring *ring);
 void vnpu_irq_detach(struct vnpu_ring *ring);
 

@@ -117,7 +117,7 @@ static struct dma_fence *vnpu_job_run(struct drm_sched_job *base)
 	vnpu_ring_ran_job(ring);
 	job->ran = true;
 
-	down_read(&ring->vdev->reset_lock);
+	vnpu_device_lock_read(ring->vdev);
 	ret = vnpu_job_start(job);
 	if (!ret)
 		job->fence = NULL;

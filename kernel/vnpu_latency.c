@@ -32,7 +32,7 @@ static int vnpu_latency_round(struct vnpu_ring *ring, u64 *ns)
 		return -ENOMEM;
 
 	start = ktime_get();
-	down_read(&ring->vdev->reset_lock);
+	vnpu_device_lock_read(ring->vdev);
 	if (ring->error) {
 		up_read(&ring->vdev->reset_lock);
 		kfree(fence);

@@ -366,7 +366,9 @@ int vnpu_migrate_clear_cpu(struct vnpu_bo *bo, struct ttm_resource *dst)
 			ret = -ENOMEM;
 			break;
 		}
+		vnpu_aperture_lock(vdev);
 		memset_io(io, 0, cur.size);
+		up_read(&vdev->aperture_lock);
 		iounmap(io);
 		vnpu_res_next(&cur, cur.size);
 	}
@@ -407,19 +409,24 @@ static int vnpu_migrate_copy_page(struct vnpu_bo *bo,
 				  struct ttm_resource *dst,
 				  unsigned long page, void *bounce)
 {
+	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
 	struct iosys_map map;
 	int ret;
 
 	ret = vnpu_migrate_map_page(bo, src, page, &map);
 	if (ret)
 		return ret;
+	vnpu_aperture_lock(vdev);
 	iosys_map_memcpy_from(bounce, &map, 0, PAGE_SIZE);
+	up_read(&vdev->aperture_lock);
 	vnpu_migrate_unmap_page(&map);
 
 	ret = vnpu_migrate_map_page(bo, dst, page, &map);
 	if (ret)
 		return ret;
+	vnpu_aperture_lock(vdev);
 	iosys_map_memcpy_to(&map, 0, bounce, PAGE_SIZE);
+	up_read(&vdev->aperture_lock);
 	vnpu_migrate_unmap_page(&map);
 	return 0;
 }

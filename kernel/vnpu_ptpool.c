@@ -168,7 +168,9 @@ struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev)
 	ret = vnpu_ptpool_get(vdev, page);
 	if (!ret) {
 		page->cpu = page->chunk->cpu + (page->offset - page->chunk->offset);
+		vnpu_aperture_lock(vdev);
 		memset_io(page->cpu, 0, VNPU_PT_BYTES);
+		up_read(&vdev->aperture_lock);
 	}
 	drm_dev_exit(idx);
 	if (ret)

@@ -6,6 +6,7 @@
 #include <linux/bitfield.h>
 #include <linux/iopoll.h>
 #include <linux/jiffies.h>
+#include <linux/mm.h>
 
 #include <drm/drm_print.h>
 
@@ -211,33 +212,28 @@ static void vnpu_reset_wedge(struct vnpu_device *vdev)
 			vnpu_ring_fail(vdev->rings[i], -ENODEV, -ENODEV);
 }
 
-static void vnpu_reset_device_locked(struct vnpu_device *vdev)
+/* What the hardware knows and is about to forget. */
+static void vnpu_reset_save(struct vnpu_device *vdev)
 {
 	struct vnpu_ring *ring;
 	u32 i;
-
-	lockdep_assert_held_write(&vdev->reset_lock);
-
-	if (vdev->wedged)
-		return;
-
-	drm_warn(&vdev->drm, "resetting the device\n");
-	WRITE_ONCE(vdev->reset_count, vdev->reset_count + 1);
 
 	for (i = 0; i < vdev->num_queues; i++) {
 		ring = vdev->rings[i];
 		if (!ring || ring->error)
 			continue;
-		if (vnpu_reset_check_fault(ring) && !ring->fail)
+		/* A queue of the kernel has a second chance, and may fault again. */
+		if (vnpu_reset_check_fault(ring) && !ring->kernel && !ring->fail)
 			vnpu_reset_doom(ring, DRM_VNPU_QUEUE_STATE_FAULT, -EIO);
 		vnpu_ring_hw_save(ring);
 	}
+}
 
-	if (vnpu_reset_hw(vdev)) {
-		drm_err(&vdev->drm, "the device does not come back from a reset\n");
-		vnpu_reset_wedge(vdev);
-		return;
-	}
+/* The device has been reset and is ready: tell it all again. */
+static void vnpu_reset_restore(struct vnpu_device *vdev)
+{
+	struct vnpu_ring *ring;
+	u32 i;
 
 	vnpu_events_start(vdev);
 	vnpu_vm_dev_restore(vdev);
@@ -255,6 +251,31 @@ static void vnpu_reset_device_locked(struct vnpu_device *vdev)
 	}
 }
 
+static void vnpu_reset_restart(struct vnpu_device *vdev)
+{
+	WRITE_ONCE(vdev->reset_count, vdev->reset_count + 1);
+
+	if (!vnpu_reset_hw(vdev)) {
+		vnpu_reset_restore(vdev);
+		return;
+	}
+
+	drm_err(&vdev->drm, "the device does not come back from a reset\n");
+	vnpu_reset_wedge(vdev);
+}
+
+static void vnpu_reset_device_locked(struct vnpu_device *vdev)
+{
+	lockdep_assert_held_write(&vdev->reset_lock);
+
+	if (vdev->wedged)
+		return;
+
+	drm_warn(&vdev->drm, "resetting the device\n");
+	vnpu_reset_save(vdev);
+	vnpu_reset_restart(vdev);
+}
+
 /**
  * vnpu_reset_device() - Reset the whole device
  * @vdev: Device.
@@ -269,7 +290,7 @@ int vnpu_reset_device(struct vnpu_device *vdev)
 	bool cookie;
 
 	cookie = dma_fence_begin_signalling();
-	down_write(&vdev->reset_lock);
+	vnpu_device_lock_write(vdev);
 	if (!vdev->gone) {
 		vnpu_reset_device_locked(vdev);
 		ret = vdev->wedged ? -EIO : 0;
@@ -325,7 +346,7 @@ static bool vnpu_reset_begin(struct vnpu_ring *ring, bool *cookie)
 	struct vnpu_device *vdev = ring->vdev;
 
 	*cookie = dma_fence_begin_signalling();
-	down_write(&vdev->reset_lock);
+	vnpu_device_lock_write(vdev);
 
 	if (!vdev->gone) {
 		vnpu_ring_process(ring);
@@ -458,4 +479,54 @@ void vnpu_reset_kill(struct vnpu_ring *ring)
 	vnpu_reset_ring_locked(ring, 0, -ECANCELED);
 
 	vnpu_reset_end(ring, cookie);
+}
+
+/**
+ * vnpu_reset_prepare() - The PCI core is about to reset the function
+ * @vdev: Device; that of the PCI device is locked.
+ *
+ * Stops the device and keeps everybody away from its BARs until
+ * vnpu_reset_done(). May sleep.
+ */
+void vnpu_reset_prepare(struct vnpu_device *vdev)
+{
+	down_write(&vdev->aperture_lock);
+	down_write(&vdev->reset_lock);
+	WRITE_ONCE(vdev->offline, true);
+	if (!vdev->wedged) {
+		vnpu_reset_save(vdev);
+		/* What an engine does must not go on while the bus is away. */
+		vnpu_reset_hw(vdev);
+	}
+	up_write(&vdev->reset_lock);
+	up_write(&vdev->aperture_lock);
+
+	vnpu_irq_disable(vdev);
+
+	/* Processes that touch VRAM come back by a fault, which waits. */
+	unmap_mapping_range(vdev->drm.anon_inode->i_mapping, 0, 0, 1);
+}
+
+/**
+ * vnpu_reset_done() - The PCI core has reset the function
+ * @vdev: Device; that of the PCI device is locked.
+ *
+ * As after any other reset of the device: jobs that had begun are lost, those
+ * that had not run now. If the reset has failed, the device may still be there.
+ * May sleep.
+ */
+void vnpu_reset_done(struct vnpu_device *vdev)
+{
+	bool cookie = dma_fence_begin_signalling();
+
+	down_write(&vdev->reset_lock);
+	drm_info(&vdev->drm, "the function was reset\n");
+	if (!vdev->wedged)
+		vnpu_reset_restart(vdev);
+	WRITE_ONCE(vdev->offline, false);
+	up_write(&vdev->reset_lock);
+	dma_fence_end_signalling(cookie);
+
+	vnpu_irq_enable(vdev);
+	wake_up_all(&vdev->online);
 }

@@ -16,6 +16,8 @@ void vnpu_reset_fault_work(struct work_struct *work);
 void vnpu_reset_watch_work(struct work_struct *work);
 void vnpu_reset_kill(struct vnpu_ring *ring);
 int vnpu_reset_device(struct vnpu_device *vdev);
+void vnpu_reset_prepare(struct vnpu_device *vdev);
+void vnpu_reset_done(struct vnpu_device *vdev);
 void vnpu_reset_queue_locked(struct vnpu_ring *ring);
 int vnpu_reset_hw(struct vnpu_device *vdev);
 int vnpu_reset_queue_hw(struct vnpu_device *vdev, u32 id);

@@ -508,7 +508,7 @@ void vnpu_ring_sample_busy(struct vnpu_device *vdev, struct vnpu_stats *stats)
 	int idx;
 	u32 i;
 
-	down_read(&vdev->reset_lock);
+	vnpu_device_lock_read(vdev);
 	mutex_lock(&vdev->rings_lock);
 	if (vdev->wedged || !drm_dev_enter(&vdev->drm, &idx))
 		goto out_unlock;
@@ -640,7 +640,7 @@ static int vnpu_ring_hw_init(struct vnpu_ring *ring, u32 id)
 	struct vnpu_device *vdev = ring->vdev;
 	int idx, ret = -ENODEV;
 
-	down_read(&vdev->reset_lock);
+	vnpu_device_lock_read(vdev);
 	if (vdev->wedged || !drm_dev_enter(&vdev->drm, &idx))
 		goto out_unlock;
 
@@ -764,7 +764,7 @@ void vnpu_ring_destroy(struct vnpu_ring *ring)
 	vnpu_ring_wait_idle(ring);
 	drm_sched_fini(&ring->sched);
 
-	down_write(&vdev->reset_lock);
+	vnpu_device_lock_write(vdev);
 	vnpu_ring_fail(ring, -ECANCELED, -ECANCELED);
 	if (!vdev->gone) {
 		vnpu_reset_queue_locked(ring);

@@ -378,10 +378,12 @@ static int vnpu_ttm_access_memory(struct ttm_buffer_object *tbo,
 			ret = -ENOMEM;
 			break;
 		}
+		vnpu_aperture_lock(vdev);
 		if (write)
 			memcpy_toio(io, buf, n);
 		else
 			memcpy_fromio(buf, io, n);
+		up_read(&vdev->aperture_lock);
 		iounmap(io);
 		buf += n;
 		vnpu_res_next(&cur, n);

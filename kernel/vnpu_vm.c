@@ -148,10 +148,12 @@ static int ctx_enable(struct vnpu_vm *vm)
 	if (!drm_dev_enter(&vdev->drm, &idx))
 		return -ENODEV;
 
+	vnpu_device_lock_read(vdev);
 	xa_lock(&vdev->vms);
 	__xa_store(&vdev->vms, vm->ctx, vm, 0);
 	ctx_program(vm);
 	xa_unlock(&vdev->vms);
+	up_read(&vdev->reset_lock);
 
 	drm_dev_exit(idx);
 	return 0;
@@ -163,6 +165,7 @@ static void ctx_disable(struct vnpu_vm *vm)
 	struct vnpu_device *vdev = vm->vdev;
 	int idx;
 
+	vnpu_device_lock_read(vdev);
 	xa_lock(&vdev->vms);
 	/* The number stays reserved. */
 	__xa_store(&vdev->vms, vm->ctx, NULL, 0);
@@ -171,6 +174,7 @@ static void ctx_disable(struct vnpu_vm *vm)
 		drm_dev_exit(idx);
 	}
 	xa_unlock(&vdev->vms);
+	up_read(&vdev->reset_lock);
 }
 
 static const struct vnpu_pt_ops vnpu_vm_pt_ops = {
