@@ -60,10 +60,11 @@ static void vnpu_bo_destroy(struct ttm_buffer_object *tbo)
 	struct vnpu_device *vdev = to_vnpu_device(tbo->base.dev);
 
 	if (tbo->base.import_attach) {
+		/* On the list until it is unmapped: unplug waits for it. */
+		drm_prime_gem_destroy(&tbo->base, tbo->sg);
 		mutex_lock(&vdev->tt.lock);
 		list_del_init(&bo->import_link);
 		mutex_unlock(&vdev->tt.lock);
-		drm_prime_gem_destroy(&tbo->base, tbo->sg);
 	}
 
 	dma_fence_put(bo->content);

@@ -55,7 +55,11 @@ struct vnpu_migrate_cmd {
 
 struct vnpu_migrate_job {
 	struct vnpu_job base;
+	struct vnpu_migrate *migrate;
 	struct device *dev;
+
+	/* In vnpu_migrate.jobs; under vnpu_migrate.lock, as are the buffers below. */
+	struct list_head link;
 	u32 num_cmds;
 	struct vnpu_migrate_cmd cmds[VNPU_MIGRATE_MAX_CMDS];
 };
@@ -174,8 +178,13 @@ static void vnpu_migrate_free_cmds(struct vnpu_migrate_job *job)
 static void vnpu_migrate_free(struct vnpu_job *base)
 {
 	struct vnpu_migrate_job *job = to_vnpu_migrate_job(base);
+	struct vnpu_migrate *migrate = job->migrate;
 
+	mutex_lock(&migrate->lock);
+	list_del(&job->link);
 	vnpu_migrate_free_cmds(job);
+	mutex_unlock(&migrate->lock);
+
 	kfree(job);
 }
 
@@ -220,6 +229,7 @@ vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op)
 	if (!job)
 		return ERR_PTR(-ENOMEM);
 
+	job->migrate = &vdev->migrate;
 	job->dev = vdev->drm.dev;
 	ret = vnpu_migrate_write_job(op, job);
 	if (ret)
@@ -230,6 +240,9 @@ vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op)
 	if (ret)
 		goto err_free;
 
+	mutex_lock(&vdev->migrate.lock);
+	list_add_tail(&job->link, &vdev->migrate.jobs);
+	mutex_unlock(&vdev->migrate.lock);
 	return job;
 
 err_free:
@@ -465,9 +478,11 @@ int vnpu_migrate_copy_cpu(struct vnpu_bo *bo, struct ttm_resource *src,
 
 static void vnpu_migrate_fini(struct drm_device *drm, void *data)
 {
+	struct vnpu_device *vdev = to_vnpu_device(drm);
 	struct vnpu_migrate *migrate = data;
 
 	drm_sched_entity_destroy(&migrate->entity);
+	vnpu_ring_wait_idle(vdev->paging_ring);
 	mutex_destroy(&migrate->lock);
 }
 
@@ -481,15 +496,20 @@ int vnpu_migrate_init(struct vnpu_device *vdev)
 		return ret;
 
 	mutex_init(&migrate->lock);
+	INIT_LIST_HEAD(&migrate->jobs);
 	migrate->ready = true;
 	return drmm_add_action_or_reset(&vdev->drm, vnpu_migrate_fini, migrate);
 }
 
 void vnpu_migrate_unplug(struct vnpu_device *vdev)
 {
-	mutex_lock(&vdev->migrate.lock);
-	vdev->migrate.ready = false;
-	mutex_unlock(&vdev->migrate.lock);
+	struct vnpu_migrate *migrate = &vdev->migrate;
+	struct vnpu_migrate_job *job;
 
-	vnpu_ring_wait_idle(vdev->paging_ring);
+	/* A job may wait for another driver. It will not run, so it needs no buffers. */
+	mutex_lock(&migrate->lock);
+	migrate->ready = false;
+	list_for_each_entry(job, &migrate->jobs, link)
+		vnpu_migrate_free_cmds(job);
+	mutex_unlock(&migrate->lock);
 }

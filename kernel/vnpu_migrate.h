@@ -7,6 +7,7 @@
 #define __VNPU_MIGRATE_H__
 
 #include <linux/err.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 
 #include <drm/gpu_scheduler.h>
@@ -21,13 +22,16 @@ struct vnpu_device;
  * struct vnpu_migrate - State of the paging ring's user
  */
 struct vnpu_migrate {
-	/** @lock: Keeps arming and pushing of jobs together. Taken inside
-	 * reservations; nothing is allocated under it.
+	/** @lock: Keeps arming and pushing of jobs together, and protects @jobs.
+	 * Taken inside reservations; nothing is allocated under it.
 	 */
 	struct mutex lock;
 
 	/** @entity: Where jobs are queued; under @lock. */
 	struct drm_sched_entity entity;
+
+	/** @jobs: Jobs that are not freed yet, for their command buffers. */
+	struct list_head jobs;
 
 	/** @ready: Jobs can be queued; under @lock. */
 	bool ready;
@@ -36,8 +40,8 @@ struct vnpu_migrate {
 /* After the paging ring was made; managed by drmm. */
 int vnpu_migrate_init(struct vnpu_device *vdev);
 /*
- * On unplug, when the rings have failed: nothing can be queued any more; waits
- * for the jobs, because their command buffers go with the PCI device.
+ * On unplug, when the rings have failed: nothing can be queued any more, nothing
+ * runs, and command buffers, which go with the PCI device, are given back.
  */
 void vnpu_migrate_unplug(struct vnpu_device *vdev);
 

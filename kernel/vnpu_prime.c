@@ -120,19 +120,20 @@ static void vnpu_prime_unmap(struct drm_gem_object *obj)
 	dma_resv_unlock(obj->resv);
 }
 
-static struct drm_gem_object *vnpu_prime_first_import(struct vnpu_device *vdev)
+/* @dying: set if there are others that are being freed, and unmap themselves. */
+static struct drm_gem_object *vnpu_prime_first_import(struct vnpu_device *vdev, bool *dying)
 {
 	struct drm_gem_object *obj = NULL;
 	struct vnpu_bo *bo, *next;
 
 	mutex_lock(&vdev->tt.lock);
 	list_for_each_entry_safe(bo, next, &vdev->tt.imports, import_link) {
-		/* One that is being freed unmaps itself. */
 		list_del_init(&bo->import_link);
 		if (kref_get_unless_zero(&bo->ttm.base.refcount)) {
 			obj = &bo->ttm.base;
 			break;
 		}
+		*dying = true;
 	}
 	mutex_unlock(&vdev->tt.lock);
 
@@ -142,12 +143,17 @@ static struct drm_gem_object *vnpu_prime_first_import(struct vnpu_device *vdev)
 void vnpu_prime_unplug(struct vnpu_device *vdev)
 {
 	struct drm_gem_object *obj;
+	bool dying = false;
 
-	while ((obj = vnpu_prime_first_import(vdev))) {
+	while ((obj = vnpu_prime_first_import(vdev, &dying))) {
 		vnpu_prime_unmap(obj);
 		drm_gem_object_put(obj);
 	}
 
-	/* Those that are being freed. */
-	flush_workqueue(vdev->ttm.wq);
+	/*
+	 * Only if there is a need: BOs of all kinds wait there until their fences
+	 * have signalled, and these may wait for another driver.
+	 */
+	if (dying)
+		flush_workqueue(vdev->ttm.wq);
 }

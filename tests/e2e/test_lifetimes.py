@@ -76,6 +76,43 @@ def test_module_exit_while_a_bind_waits_for_another_driver(guest, foreign):
     guest.insmod("vnpu")
 
 
+def unbind_soon(guest):
+    start = uptime(guest)
+    guest.write_file(f"{DRIVER}/unbind", pci_address(guest).encode())
+    assert uptime(guest) - start < 3, "vgem signals by itself after ten seconds"
+
+
+def test_unbind_does_not_wait_for_another_driver(guest, foreign):
+    """A BO that is no longer used by anybody but a job that waits."""
+    dev, sync = open_beside(foreign)
+    c = Copier(dev)
+    bo, _ = c.buffer(PAGE)
+    c.queue.submit([Nop()], waits=[sync])
+    bo.close()
+    kill(dev.proc)
+    unbind_soon(guest)
+    foreign.signal()
+    guest.rmmod("vnpu")
+    guest.insmod("vnpu")
+
+
+@pytest.mark.machine(vram=64 << 20, aperture=64 << 20)
+def test_unbind_does_not_wait_for_a_move_that_waits_for_another_driver(guest, foreign):
+    """An eviction waits for a job that waits."""
+    dev, sync = open_beside(foreign)
+    c = Copier(dev)
+    c.buffer(40 * MIB, placement=VRAM)
+    c.queue.submit([Nop()], waits=[sync])
+    other = Device.open(guest.spawn())
+    other.bo_create(40 * MIB, placement=VRAM)
+    unbind_soon(guest)
+    foreign.signal()
+    for proc in (dev.proc, other.proc):
+        kill(proc)
+    guest.rmmod("vnpu")
+    guest.insmod("vnpu")
+
+
 def test_close_does_not_wait_for_another_driver(guest, foreign):
     """A job that waits for a foreign fence keeps its queue, not the process that is killed."""
     dev, sync = open_beside(foreign)
