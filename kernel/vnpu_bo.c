@@ -49,7 +49,7 @@
  * the BO moves. After unplug a fault gets a page of zeroes.
  */
 
-#define VNPU_BO_PLACEMENTS	(DRM_VNPU_PLACEMENT_VRAM | DRM_VNPU_PLACEMENT_SYSTEM)
+#define VNPU_BO_PLACEMENTS	(VNPU_PLACEMENT_VRAM | VNPU_PLACEMENT_SYSTEM)
 #define VNPU_BO_FLAGS		DRM_VNPU_BO_CPU_VISIBLE
 
 static const struct drm_gem_object_funcs vnpu_gem_funcs;
@@ -214,7 +214,7 @@ int vnpu_bo_validate(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx)
 		vnpu_placement_device(&placement, bo);
 		ret = ttm_bo_validate(&bo->ttm, &placement.base, ctx);
 		if (ret == -ENOSPC &&
-		    bo->placements & DRM_VNPU_PLACEMENT_SYSTEM)
+		    bo->placements & VNPU_PLACEMENT_SYSTEM)
 			ret = -ENOMEM;
 		if (ret)
 			return ret;
@@ -269,7 +269,7 @@ struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 	struct vnpu_bo_args args = {
 		.type = ttm_bo_type_kernel,
 		.size = PAGE_ALIGN(size),
-		.placements = DRM_VNPU_PLACEMENT_VRAM,
+		.placements = VNPU_PLACEMENT_VRAM,
 		.flags = DRM_VNPU_BO_CPU_VISIBLE,
 		.contiguous = true,
 		.uncleared = true,
@@ -622,14 +622,14 @@ int vnpu_bo_check_create(const struct drm_vnpu_bo_create *args, u64 vram_limit,
 		return -EINVAL;
 
 	if (args->flags & DRM_VNPU_BO_CPU_VISIBLE) {
-		if (!(args->placements & DRM_VNPU_PLACEMENT_VRAM))
+		if (!(args->placements & VNPU_PLACEMENT_VRAM))
 			return -EINVAL;
 		vram_limit = visible_limit;
 	}
 
-	if (args->placements & DRM_VNPU_PLACEMENT_VRAM)
+	if (args->placements & VNPU_PLACEMENT_VRAM)
 		limit = vram_limit;
-	if (args->placements & DRM_VNPU_PLACEMENT_SYSTEM)
+	if (args->placements & VNPU_PLACEMENT_SYSTEM)
 		limit = max(limit, system_limit);
 
 	/* The limit is small enough for what follows not to overflow. */
@@ -762,7 +762,7 @@ static void vnpu_bo_account(struct vnpu_bo *bo,
 	u32 where = READ_ONCE(bo->region);
 	enum vnpu_region home, now;
 
-	home = bo->placements & DRM_VNPU_PLACEMENT_VRAM ? VNPU_REGION_VRAM :
+	home = bo->placements & VNPU_PLACEMENT_VRAM ? VNPU_REGION_VRAM :
 							  VNPU_REGION_SYSTEM;
 	now = where == TTM_PL_VRAM ? VNPU_REGION_VRAM : VNPU_REGION_SYSTEM;
 

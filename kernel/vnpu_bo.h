@@ -30,6 +30,12 @@ struct vnpu_device;
 /* vnpu_bo.region of a BO without memory. */
 #define VNPU_REGION_NONE	U32_MAX
 
+/* Instances of regions in the uAPI, and their bits in a mask of placements. */
+#define VNPU_INSTANCE_VRAM	0
+#define VNPU_INSTANCE_SYSTEM	1
+#define VNPU_PLACEMENT_VRAM	BIT(VNPU_INSTANCE_VRAM)
+#define VNPU_PLACEMENT_SYSTEM	BIT(VNPU_INSTANCE_SYSTEM)
+
 /**
  * struct vnpu_bo - A buffer object
  */
@@ -37,7 +43,7 @@ struct vnpu_bo {
 	/** @ttm: TTM object; the GEM object is its base. */
 	struct ttm_buffer_object ttm;
 
-	/** @placements: Mask of DRM_VNPU_PLACEMENT_*; constant. */
+	/** @placements: Mask of VNPU_PLACEMENT_*; constant. */
 	u32 placements;
 
 	/** @flags: Mask of DRM_VNPU_BO_*; constant. */
@@ -204,7 +210,7 @@ struct vnpu_bo_args {
 	/** @size: Bytes, a multiple of the page size. */
 	u64 size;
 
-	/** @placements: Mask of DRM_VNPU_PLACEMENT_*. */
+	/** @placements: Mask of VNPU_PLACEMENT_*. */
 	u32 placements;
 
 	/** @flags: Mask of DRM_VNPU_BO_*. */

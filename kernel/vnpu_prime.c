@@ -68,7 +68,7 @@ vnpu_prime_import_sg_table(struct drm_device *drm,
 	struct vnpu_bo_args args = {
 		.type = ttm_bo_type_sg,
 		.size = attach->dmabuf->size,
-		.placements = DRM_VNPU_PLACEMENT_SYSTEM,
+		.placements = VNPU_PLACEMENT_SYSTEM,
 		.dma_buf = attach->dmabuf,
 		.sgt = sgt,
 	};

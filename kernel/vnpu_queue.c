@@ -154,17 +154,10 @@ static int vnpu_queue_check_create(struct vnpu_device *vdev,
 		return -EINVAL;
 	if (args->priority > DRM_VNPU_QUEUE_PRIORITY_HIGH)
 		return -EINVAL;
-	if (args->priority > vnpu_queue_max_priority())
+	if (args->priority > DRM_VNPU_QUEUE_PRIORITY_NORMAL && !capable(CAP_SYS_NICE))
 		return -EACCES;
 
 	return 0;
-}
-
-/* The highest priority that the caller may have. */
-u32 vnpu_queue_max_priority(void)
-{
-	return capable(CAP_SYS_NICE) ? DRM_VNPU_QUEUE_PRIORITY_HIGH :
-				       DRM_VNPU_QUEUE_PRIORITY_NORMAL;
 }
 
 static int vnpu_queue_init_ring(struct vnpu_queue *queue, struct vnpu_file *vfile)

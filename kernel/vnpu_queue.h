@@ -46,7 +46,6 @@ struct vnpu_queue *vnpu_queue_get(struct vnpu_queue *queue);
 void vnpu_queue_put(struct vnpu_queue *queue);
 void vnpu_queue_put_deferred(struct vnpu_queue *queue);
 void vnpu_queue_file_close(struct vnpu_file *vfile);
-u32 vnpu_queue_max_priority(void);
 
 int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);
 int vnpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file);

@@ -15,9 +15,6 @@
 
 #include "vnpu_sync.h"
 
-/* Largest element of an array: a page, as copy_struct_from_user() has it. */
-#define VNPU_MAX_STRIDE		4096
-
 /* A wait has a fence; a signal a syncobj and, on a timeline, a chain. */
 struct vnpu_sync_op {
 	struct dma_fence *wait;

@@ -11,6 +11,9 @@ struct drm_file;
 struct drm_sched_job;
 struct vnpu_sync_op;
 
+/* Largest element of an array: a page, as copy_struct_from_user() has it. */
+#define VNPU_MAX_STRIDE		4096
+
 /* Most elements of an array of struct drm_vnpu_sync. */
 #define VNPU_MAX_SYNCS	1024
 

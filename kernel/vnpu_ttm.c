@@ -65,7 +65,7 @@ static void vnpu_placement_begin(struct vnpu_placement *p)
 void vnpu_placement_device(struct vnpu_placement *p, const struct vnpu_bo *bo)
 {
 	const struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
-	bool system = bo->placements & DRM_VNPU_PLACEMENT_SYSTEM;
+	bool system = bo->placements & VNPU_PLACEMENT_SYSTEM;
 	u32 flags = system ? TTM_PL_FLAG_DESIRED : 0;
 	u64 end = 0;
 
@@ -82,7 +82,7 @@ void vnpu_placement_device(struct vnpu_placement *p, const struct vnpu_bo *bo)
 			flags |= TTM_PL_FLAG_TOPDOWN;
 	}
 
-	if (bo->placements & DRM_VNPU_PLACEMENT_VRAM)
+	if (bo->placements & VNPU_PLACEMENT_VRAM)
 		vnpu_placement_add(p, TTM_PL_VRAM, flags, end);
 	if (system)
 		vnpu_placement_add(p, TTM_PL_TT,

@@ -66,10 +66,10 @@ class Calls:
     def _valid(self, cls: type[abi.Struct]) -> abi.Struct:
         match cls:
             case abi.DevQuery:
-                size = abi.DeviceInfo._size_
-                return abi.DevQuery(size=size, pointer=self.memory.addr + PAGE)
+                size, addr = abi.DeviceInfo._size_, self.memory.addr + PAGE
+                return abi.DevQuery(infos=abi.Array(stride=size, count=1, array=addr))
             case abi.BoCreate:
-                return abi.BoCreate(size=PAGE, placements=abi.PlacementFlag.SYSTEM)
+                return abi.BoCreate(size=PAGE, placements=self.npu.placements(SYSTEM))
             case abi.BoMmapOffset:
                 return abi.BoMmapOffset(handle=self.bo.handle)
             case abi.VmDestroy:

@@ -319,7 +319,6 @@ def test_high_priority_needs_capability(guest):
     dev.queue_create(vm, engine=COPY, priority=Priority.NORMAL)
     with raises_errno(errno.EACCES):
         dev.queue_create(vm, engine=COPY, priority=Priority.HIGH)
-    assert dev.query_device().max_queue_priority == Priority.NORMAL
 
 
 def test_all_hardware_queues_then_one_more(npu):

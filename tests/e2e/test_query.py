@@ -9,7 +9,7 @@ import pytest
 from calls import name
 from support import MIB, PAGE, Copier, Gate, raises_errno
 
-from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Engine
+from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Bo, Device, Engine
 from vnpu.hw import const
 from vnpu.hw.codes import Dtype
 from vnpu.hw.packets import Fill, Gemm, Nop
@@ -17,10 +17,12 @@ from vnpu.uapi import abi
 
 KINDS = {
     abi.DevQueryType.DEVICE: abi.DeviceInfo,
-    abi.DevQueryType.MEMORY: abi.MemoryInfo,
-    abi.DevQueryType.ENGINES: abi.EnginesInfo,
-    abi.DevQueryType.TIMESTAMP: abi.TimestampInfo,
+    abi.DevQueryType.REGIONS: abi.RegionInfo,
+    abi.DevQueryType.ENGINES: abi.EngineInfo,
+    abi.DevQueryType.CLOCKS: abi.ClockInfo,
 }
+#: how many elements there are on a device with one engine of each class
+COUNTS = dict(zip(KINDS, (1, 2, 2, 1), strict=True))
 EACH = pytest.mark.parametrize("kind", KINDS, ids=name)
 
 
@@ -28,44 +30,81 @@ def test_every_kind_is_known_here():
     assert set(KINDS) == set(abi.DevQueryType)
 
 
-def ask(npu, kind, size, pointer):
-    return abi.dev_query(npu.proc, npu.fd, type=kind, size=size, pointer=pointer).size
+def ask(npu, kind, addr, stride, count=1):
+    """DEV_QUERY; the (stride, count) that comes back."""
+    infos = abi.Array(stride=stride, count=count, array=addr)
+    got = abi.dev_query(npu.proc, npu.fd, type=kind, infos=infos).infos
+    assert got.array == addr
+    return got.stride, got.count
 
 
 @EACH
-def test_null_asks_for_the_size(npu, kind):
-    for size in (0, 1, 0xFFFFFFFF):
-        assert ask(npu, kind, size, 0) == KINDS[kind]._size_
+def test_no_room_asks_for_size_and_number(npu, kind):
+    for addr, stride in ((0, 0), (8, 1), (2**64 - 1, 0xFFFFFFFF)):
+        assert ask(npu, kind, addr, stride, count=0) == (KINDS[kind]._size_, COUNTS[kind])
 
 
 @EACH
-def test_short_buffer_gets_the_beginning(npu, kind):
-    """And not a byte more."""
-    buffer = npu.proc.alloc(256)
-    whole = KINDS[kind]._size_
-    for size in (0, 1, 4, 7, whole - 1):
-        buffer.write(b"\xaa" * 256)
-        assert ask(npu, kind, size, buffer.addr) == size
-        assert buffer[size:] == b"\xaa" * (256 - size)
-    if kind == abi.DevQueryType.DEVICE:
-        assert buffer[:4] == npu.query_device().hw_version.to_bytes(4, "little")
+def test_short_elements_are_cut(npu, kind):
+    """A program that knows an earlier, shorter struct; and not a byte more is written."""
+    buffer = npu.proc.alloc(PAGE)
+    size, count = KINDS[kind]._size_, COUNTS[kind]
+    ask(npu, kind, buffer.addr, size, count)
+    whole = [buffer[i * size : (i + 1) * size] for i in range(count)]
+    fixed = 16 if kind == abi.DevQueryType.CLOCKS else size - 1  # a clock goes on
+    for stride in {1, 4, 7, min(16, fixed), fixed}:
+        buffer.write(b"\xaa" * PAGE)
+        assert ask(npu, kind, buffer.addr, stride, count) == (size, count)
+        assert buffer[: stride * count] == b"".join(element[:stride] for element in whole)
+        assert buffer[stride * count :] == b"\xaa" * (PAGE - stride * count)
 
 
 @EACH
-def test_long_buffer_is_filled_with_zeros(npu, kind):
+def test_long_elements_are_filled_with_zeros(npu, kind):
+    """A program that knows a later, longer struct."""
+    size, count, stride = KINDS[kind]._size_, COUNTS[kind], 4096
+    buffer = npu.proc.alloc((count + 1) * stride)
+    buffer.write(b"\xaa" * buffer.size)
+    assert ask(npu, kind, buffer.addr, stride, count) == (size, count)
+    for i in range(count):
+        element = buffer[i * stride : (i + 1) * stride]
+        assert any(element[:size])
+        assert not any(element[size:])
+    assert buffer[count * stride :] == b"\xaa" * stride
+
+
+@EACH
+def test_room_for_more_or_fewer(npu, kind):
+    size, count = KINDS[kind]._size_, COUNTS[kind]
+    buffer = npu.proc.alloc(PAGE)
+    for room in range(count + 3):
+        buffer.write(b"\xaa" * PAGE)
+        assert ask(npu, kind, buffer.addr, size, room) == (size, count)
+        written = min(room, count) * size
+        assert buffer[written:] == b"\xaa" * (PAGE - written)
+
+
+@EACH
+@pytest.mark.parametrize("stride", [0, 4097, 0x80000000, 0xFFFFFFFF])
+def test_bad_stride(npu, kind, stride):
     buffer = npu.proc.alloc(2 * PAGE)
-    buffer.write(b"\xaa" * (2 * PAGE))
-    size = PAGE + 123
-    assert ask(npu, kind, size, buffer.addr) in (KINDS[kind]._size_, size)
-    assert not any(buffer[KINDS[kind]._size_ : size])
-    assert buffer[size : size + 8] == b"\xaa" * 8
+    with raises_errno(errno.EINVAL):
+        ask(npu, kind, buffer.addr, stride)
+
+
+@EACH
+def test_more_room_than_there_is_memory(npu, kind):
+    """Only what is written has to be there."""
+    buffer = npu.proc.alloc(PAGE)
+    size, count = KINDS[kind]._size_, COUNTS[kind]
+    assert ask(npu, kind, buffer.addr, size, 0xFFFFFFFF) == (size, count)
 
 
 @EACH
 def test_bad_pointer(npu, kind):
-    for pointer in (8, 1 << 47, 1 << 63, 2**64 - 8):
+    for pointer in (0, 8, 1 << 47, 1 << 63, 2**64 - 8):
         with raises_errno(errno.EFAULT):
-            ask(npu, kind, KINDS[kind]._size_, pointer)
+            ask(npu, kind, pointer, KINDS[kind]._size_)
 
 
 @EACH
@@ -73,23 +112,42 @@ def test_buffer_in_read_only_memory(npu, kind):
     page = npu.proc.alloc(PAGE)
     npu.proc.syscall("mprotect", page.addr, PAGE, 1)
     with raises_errno(errno.EFAULT):
-        ask(npu, kind, KINDS[kind]._size_, page.addr)
+        ask(npu, kind, page.addr, KINDS[kind]._size_)
 
 
 @EACH
 def test_buffer_at_the_end_of_mapped_memory(npu, kind):
     """It fits exactly; one byte later it does not."""
-    size = KINDS[kind]._size_
+    size, count = KINDS[kind]._size_, COUNTS[kind]
     pages = npu.proc.alloc(2 * PAGE)
     npu.proc.syscall("munmap", pages.addr + PAGE, PAGE)
-    assert ask(npu, kind, size, pages.addr + PAGE - size) == size
+    at = pages.addr + PAGE - size * count
+    assert ask(npu, kind, at, size, count) == (size, count)
     with raises_errno(errno.EFAULT):
-        ask(npu, kind, size, pages.addr + PAGE - size + 1)
+        ask(npu, kind, at + 1, size, count)
+
+
+@EACH
+@pytest.mark.parametrize("uid", [0, 65534])
+def test_nothing_but_use_depends_on_the_caller(guest, npu, kind, uid):
+    """Who may not look at others' use sees zeros in its place, and all else as root does."""
+    npu.bo_create(MIB).write(b"x")
+    guest.shell("chmod 666 /dev/accel/accel0")
+    dev = Device.open(guest.spawn(uid=uid, gid=uid))
+    mine, theirs = npu.query(kind, KINDS[kind]), dev.query(kind, KINDS[kind])
+    if kind == abi.DevQueryType.CLOCKS:
+        mine, theirs = ([c.replace(ticks=0, cpu_ns=0) for c in x] for x in (mine, theirs))
+    if kind == abi.DevQueryType.REGIONS:
+        assert any(r.used for r in mine)
+        if uid:
+            assert not any(r.used or r.cpu_visible_used for r in theirs)
+            mine = [r.replace(used=0, cpu_visible_used=0) for r in mine]
+    assert mine == theirs
 
 
 def test_device_limits(npu):
     info = npu.query_device()
-    assert info.hw_version >> 16 == 1
+    assert info.features & ~sum(set(abi.FeatureFlag)) == 0
     assert info.page_size == PAGE
     assert info.max_cmd_bytes == const.CMD_MAX_BYTES
     assert 0 < info.max_queues < const.MAX_QUEUES
@@ -97,7 +155,17 @@ def test_device_limits(npu):
     assert 0 < info.va_start < info.va_end <= 1 << const.VA_BITS
     assert info.va_start % PAGE == 0 and info.va_end % PAGE == 0
     assert info.max_submit_cmds >= 16
-    assert info.max_queue_priority == abi.QueuePriority.HIGH, "root may have any"
+    assert (info.max_submit_jobs, info.max_bind_ops, info.max_syncs) == (64, 4096, 1024)
+    assert info.pad == 0
+
+
+@pytest.mark.machine(device="sync=on")
+def test_feature_of_a_device_that_runs_jobs_inline(npu):
+    assert npu.query_device().features & abi.FeatureFlag.INLINE_JOBS
+
+
+def test_feature_of_a_device_with_threads(npu):
+    assert not npu.query_device().features & abi.FeatureFlag.INLINE_JOBS
 
 
 @pytest.mark.machine(queues=8)
@@ -111,6 +179,22 @@ def test_fewer_queues_in_the_device(npu):
         npu.queue_create(vm)
     queues[0].destroy()
     npu.queue_create(vm).submit([Nop()]).wait()
+
+
+def test_regions(npu):
+    """Each is the instance of its place, and placements name it."""
+    regions = npu.query_regions()
+    assert [r.instance for r in regions] == [0, 1]
+    assert [r.kind for r in regions] == [abi.RegionKind.VRAM, abi.RegionKind.SYSTEM]
+    for region in regions:
+        assert region.pad == 0
+        assert region.page_size == PAGE
+        assert region.used <= region.size
+        assert region.cpu_visible_used <= region.cpu_visible_size <= region.size
+        before = region.used
+        made = abi.bo_create(npu.proc, npu.fd, size=MIB, placements=1 << region.instance)
+        Bo(npu, made.handle, made.size).write(b"x")
+        assert npu.query_regions()[region.instance].used >= before + MIB
 
 
 def test_memory_sizes(npu):
@@ -156,10 +240,24 @@ def test_more_engines(npu):
             fence.wait()
 
 
-def test_engine_table_is_zero_behind_its_end(npu):
-    info = npu.query(abi.DevQueryType.ENGINES, abi.EnginesInfo)
-    assert info.pad == 0
-    assert all(e == abi.EngineInfo() for e in info.engines[info.count :])
+@pytest.mark.machine(device="copy-engines=2,tensor-engines=3")
+def test_each_engine(npu):
+    engines = npu.query(abi.DevQueryType.ENGINES, abi.EngineInfo)
+    assert [(e.engine_class, e.instance) for e in engines] == [
+        (Engine.COPY, 0), (Engine.COPY, 1), (Engine.TENSOR, 0), (Engine.TENSOR, 1),
+        (Engine.TENSOR, 2),
+    ]  # fmt: skip
+    cap = abi.EngineCapFlag
+    expected = {
+        Engine.COPY: cap.COPY | cap.COPY_2D | cap.FILL,
+        Engine.TENSOR: cap.GEMM | cap.ELTWISE | cap.REDUCE,
+    }
+    assert all(e.capabilities == expected[e.engine_class] for e in engines)
+
+
+def test_clock(npu):
+    (clock,) = npu.query(abi.DevQueryType.CLOCKS, abi.ClockInfo)
+    assert (clock.id, clock.frequency, clock.pad) == (abi.ClockId.DEVICE, 10**9, 0)
 
 
 def test_timestamps_increase(npu):
@@ -181,22 +279,19 @@ def test_timestamps_run_at_the_same_speed(npu):
 def test_cpu_timestamp_is_clock_monotonic(npu):
     batch = npu.proc.batch()
     before, after = batch.scratch(16), batch.scratch(16)
-    info = batch.scratch(16)
-    buffer = npu.proc.alloc(32)
-    arg = batch.scratch(
-        bytes(abi.DevQuery(type=abi.DevQueryType.TIMESTAMP, size=16, pointer=buffer.addr))
-    )
+    buffer = npu.proc.alloc(abi.ClockInfo._size_)
+    infos = abi.Array(stride=buffer.size, count=1, array=buffer.addr)
+    arg = batch.scratch(bytes(abi.DevQuery(type=abi.DevQueryType.CLOCKS, infos=infos)))
     batch.syscall("clock_gettime", 1, before)
     batch.syscall("ioctl", npu.fd, abi.DEV_QUERY.nr, arg)
     batch.syscall("clock_gettime", 1, after)
     first, last = batch.read(before, 16), batch.read(after, 16)
-    batch.read(info, 16)
     batch.run()
     low, high = (
         int.from_bytes(step.data[:8], "little") * 10**9 + int.from_bytes(step.data[8:], "little")
         for step in (first, last)
     )
-    assert low <= abi.TimestampInfo.from_bytes(buffer[:16]).cpu_ns <= high
+    assert low <= abi.ClockInfo.from_bytes(buffer.read()).cpu_ns <= high
 
 
 # fdinfo

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vnpu.uapi import _drm, _generated, abi
+from vnpu.uapi.base import Field, Struct
 
 
 def test_layout_of_a_known_struct():
@@ -54,12 +55,29 @@ def test_nested_struct_needs_its_class():
     assert raw[8:24].hex() == "28000000010000000010000000000000"
 
 
+class Table(Struct):
+    """What no struct of the ABI has: an array of structs inside."""
+
+    __slots__ = ("count", "syncs")
+    _c_name_ = "table"
+    _size_ = 56
+    _fields_ = (
+        Field("count", 0, "u64"),
+        Field("syncs", 8, "struct", count=2, struct=abi.Sync),
+    )
+
+    def __init__(self, count=0, syncs=()):
+        self.count = count
+        self.syncs = syncs
+
+
 def test_array_field():
-    info = abi.EnginesInfo(engines=[abi.EngineInfo(engine_class=1, count=2)])
-    assert len(info.engines) == 8
-    assert info.engines[0].count == 2 and info.engines[7].count == 0
-    with pytest.raises(ValueError, match="9 elements"):
-        abi.EnginesInfo(engines=[abi.EngineInfo()] * 9)
+    table = Table(syncs=[abi.Sync(handle=1)])
+    assert len(table.syncs) == 2
+    assert (table.syncs[0].handle, table.syncs[1].handle) == (1, 0)
+    assert Table.from_bytes(bytes(table)) == table
+    with pytest.raises(ValueError, match="3 elements"):
+        Table(syncs=[abi.Sync()] * 3)
 
 
 def test_text_field():
@@ -74,10 +92,8 @@ def test_from_bytes_needs_enough():
 
 
 def test_repr_is_symbolic():
-    assert repr(abi.BoCreate(size=4096, placements=3)) == (
-        "BoCreate(size=0x1000, placements=VRAM|SYSTEM)"
-    )
-    assert repr(abi.BoCreate(placements=9)) == "BoCreate(placements=VRAM|0x8)"
+    assert repr(abi.QueueQuery(id=4096, state=3)) == "QueueQuery(id=0x1000, state=BANNED|FAULT)"
+    assert repr(abi.QueueQuery(state=0x101)) == "QueueQuery(state=BANNED|0x100)"
     assert repr(abi.QueueCreate(engine_class=1, priority=77)) == (
         "QueueCreate(engine_class=TENSOR, priority=0x4d)"
     )

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from vnpu.accel.bo import Bo
 from vnpu.accel.device import Device
+from vnpu.accel.placement import Placement
 from vnpu.accel.queue import Job, Queue, submit_jobs
 from vnpu.accel.sync import Fence, Syncobj
 from vnpu.accel.vm import Vm
 from vnpu.uapi.abi import BoFlag
 from vnpu.uapi.abi import EngineClass as Engine
-from vnpu.uapi.abi import PlacementFlag as Placement
 from vnpu.uapi.abi import QueuePriority as Priority
 
 VRAM = Placement.VRAM

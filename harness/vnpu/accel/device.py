@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from vnpu.accel.bo import Bo
+from vnpu.accel.placement import Placement
 from vnpu.accel.queue import Queue
 from vnpu.accel.sync import Syncobj
 from vnpu.accel.vm import Vm
@@ -18,6 +21,24 @@ if TYPE_CHECKING:
 Info = TypeVar("Info", bound=abi.Struct)
 
 
+@dataclass(frozen=True)
+class Memory:
+    """VRAM, all of it and the part that the CPU can map, in bytes."""
+
+    vram_total: int
+    vram_used: int
+    visible_total: int
+    visible_used: int
+
+
+@dataclass(frozen=True)
+class Timestamp:
+    """Two clocks at the same time, in ns."""
+
+    device_ns: int
+    cpu_ns: int
+
+
 class Device:
     """A file of the driver, open in a process of the guest."""
 
@@ -25,6 +46,7 @@ class Device:
         self.proc = proc
         self.fd = fd
         self._limits: abi.DeviceInfo | None = None
+        self._instances: list[tuple[int, int]] | None = None
 
     @classmethod
     def open(cls, proc: Process, path: str = "/dev/accel/accel0") -> Device:
@@ -57,28 +79,44 @@ class Device:
         got = abi.version(self.proc, self.fd, name=buffer.addr, name_len=64)
         return self.proc.read_mem(buffer.addr, got.name_len).decode()
 
-    def query(self, kind: int, cls: type[Info]) -> Info:
-        """DEV_QUERY of one kind of information."""
-        buffer = abi.scratch(self.proc, cls._size_)
-        abi.dev_query(self.proc, self.fd, type=kind, size=cls._size_, pointer=buffer.addr)
-        return cls.from_bytes(self.proc.read_mem(buffer.addr, cls._size_))
+    def query(self, kind: int, cls: type[Info], room: int = 32) -> list[Info]:
+        """DEV_QUERY of one kind of information: its elements, *room* at most."""
+        buffer = abi.scratch(self.proc, room * cls._size_)
+        infos = abi.Array(stride=cls._size_, count=room, array=buffer.addr)
+        count = min(abi.dev_query(self.proc, self.fd, type=kind, infos=infos).infos.count, room)
+        data = self.proc.read_mem(buffer.addr, count * cls._size_)
+        return [cls.from_bytes(data[i * cls._size_ :]) for i in range(count)]
 
     def query_device(self) -> abi.DeviceInfo:
         """Properties and limits."""
-        return self.query(abi.DevQueryType.DEVICE, abi.DeviceInfo)
+        (info,) = self.query(abi.DevQueryType.DEVICE, abi.DeviceInfo)
+        return info
 
-    def query_memory(self) -> abi.MemoryInfo:
+    def query_regions(self) -> list[abi.RegionInfo]:
+        """Regions of memory, and their use."""
+        return self.query(abi.DevQueryType.REGIONS, abi.RegionInfo)
+
+    def query_memory(self) -> Memory:
         """Sizes and use of VRAM, in bytes."""
-        return self.query(abi.DevQueryType.MEMORY, abi.MemoryInfo)
+        (vram,) = (r for r in self.query_regions() if r.kind == abi.RegionKind.VRAM)
+        return Memory(vram.size, vram.used, vram.cpu_visible_size, vram.cpu_visible_used)
 
     def query_engines(self) -> dict[abi.EngineClass, int]:
         """Number of engines by class."""
-        info = self.query(abi.DevQueryType.ENGINES, abi.EnginesInfo)
-        return {abi.EngineClass(e.engine_class): e.count for e in info.engines[: info.count]}
+        engines = self.query(abi.DevQueryType.ENGINES, abi.EngineInfo)
+        return dict(Counter(abi.EngineClass(engine.engine_class) for engine in engines))
 
-    def query_timestamp(self) -> abi.TimestampInfo:
+    def query_timestamp(self) -> Timestamp:
         """Device and CPU clock, in ns."""
-        return self.query(abi.DevQueryType.TIMESTAMP, abi.TimestampInfo)
+        clocks = self.query(abi.DevQueryType.CLOCKS, abi.ClockInfo)
+        (clock,) = (c for c in clocks if c.id == abi.ClockId.DEVICE)
+        return Timestamp(clock.ticks * 10**9 // clock.frequency, clock.cpu_ns)
+
+    def placements(self, kinds: int) -> int:
+        """The mask of regions that are of the kinds in the mask *kinds* (Placement)."""
+        if self._instances is None:
+            self._instances = [(r.kind, r.instance) for r in self.query_regions()]
+        return sum(1 << i for kind, i in self._instances if kinds & Placement.of(kind))
 
     def limits(self) -> abi.DeviceInfo:
         """query_device(), asked once."""
@@ -89,7 +127,7 @@ class Device:
     def bo_create(
         self,
         size: int,
-        placement: int = abi.PlacementFlag.VRAM,
+        placement: int = Placement.VRAM,
         flags: int = 0,
         vm: Vm | None = None,
     ) -> Bo:
@@ -98,7 +136,7 @@ class Device:
             self.proc,
             self.fd,
             size=size,
-            placements=placement,
+            placements=self.placements(placement),
             flags=flags,
             vm_id=vm.id if vm else 0,
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vnpu.accel.placement import Placement
 from vnpu.accel.sync import Fence, SyncItem, sync_ops
 from vnpu.uapi import abi
 
@@ -66,7 +67,7 @@ class CommandMemory:
             oldest.used = 0
             return oldest
         bo = self.vm.device.bo_create(
-            max(size, _CHUNK_BYTES), placement=abi.PlacementFlag.SYSTEM, vm=self.vm
+            max(size, _CHUNK_BYTES), placement=Placement.SYSTEM, vm=self.vm
         )
         self.chunks.append(_Chunk(bo, self.vm.bind(bo)))
         return self.chunks[-1]

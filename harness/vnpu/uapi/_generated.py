@@ -15,10 +15,9 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "a0797577cef64285253b33ab34c572ccba68f12aef9074c22c6ce20a69b0f52a"
+HEADER_SHA256 = "15007b0d0d372b8b7e493e10d0a5fc1ec1a9ef588608060578627c3f16911557"
 
-MAX_ENGINE_CLASSES = 0x8
-"""Engine classes that a query can return."""
+
 
 
 class IoctlId(IntEnum):
@@ -79,13 +78,29 @@ class DevQueryType(IntEnum):
     """What DRM_VNPU_DEV_QUERY returns"""
 
     DEVICE = 0
-    """struct drm_vnpu_device_info."""
-    MEMORY = 1
-    """struct drm_vnpu_memory_info."""
+    """One struct drm_vnpu_device_info."""
+    REGIONS = 1
+    """A struct drm_vnpu_region_info for each."""
     ENGINES = 2
-    """struct drm_vnpu_engines_info."""
-    TIMESTAMP = 3
-    """struct drm_vnpu_timestamp_info."""
+    """A struct drm_vnpu_engine_info for each."""
+    CLOCKS = 3
+    """A struct drm_vnpu_clock_info for each."""
+
+
+class RegionKind(IntEnum):
+    """What a region is"""
+
+    VRAM = 1
+    """Memory of the device."""
+    SYSTEM = 2
+    """Memory of the CPU, in pages of its own size."""
+
+
+class ClockId(IntEnum):
+    """Clocks"""
+
+    DEVICE = 1
+    """That of the device."""
 
 
 class VmBindOpType(IntEnum):
@@ -112,21 +127,38 @@ class QueuePriority(IntEnum):
     """Needs CAP_SYS_NICE."""
 
 
-class PlacementFlag(IntFlag):
-    """DRM_VNPU_PLACEMENT_*"""
+class FeatureFlag(IntFlag):
+    """DRM_VNPU_FEATURE_*"""
 
-    VRAM = 0x1
-    """The BO may be in VRAM."""
-    SYSTEM = 0x2
-    """The BO may be in system memory."""
+    INLINE_JOBS = 0x1
+    """Jobs run while they are handed over."""
+    BLAS = 0x2
+    """A library makes f32 products: the order of their sums is its own."""
+
+
+class EngineCapFlag(IntFlag):
+    """DRM_VNPU_ENGINE_CAP_*"""
+
+    COPY = 0x1
+    """Runs COPY packets."""
+    COPY_2D = 0x2
+    """Runs COPY_2D packets."""
+    FILL = 0x4
+    """Runs FILL packets."""
+    GEMM = 0x8
+    """Runs GEMM packets."""
+    ELTWISE = 0x10
+    """Runs ELTWISE packets."""
+    REDUCE = 0x20
+    """Runs REDUCE packets."""
 
 
 class BoFlag(IntFlag):
     """DRM_VNPU_BO_*"""
 
     CPU_VISIBLE = 0x1
-    """Keep the BO where the CPU can map it while it is in VRAM. Needs DRM_VNPU_PLACEMENT_VRAM.
-    A BO without it can still be mapped: it moves when the CPU touches it.
+    """Keep the BO where the CPU can map it while it is in VRAM. Needs a placement in VRAM. A
+    BO without it can still be mapped: it moves when the CPU touches it.
     """
 
 
@@ -256,274 +288,297 @@ class Sync(Struct):
 
 
 class DeviceInfo(Struct):
-    """struct drm_vnpu_device_info - Properties of the device
+    """struct drm_vnpu_device_info - Properties of the device, and limits
 
-    hw_version: Value of the VERSION register.
-    hw_caps: Value of the CAPS register.
-    max_queues: Queues that clients can have together.
-    max_vms: Address spaces that clients can have together.
+    features: Mask of DRM_VNPU_FEATURE_*.
     va_start: First virtual address that can be bound.
     va_end: First virtual address above those that can be bound.
-    page_size: Granularity of BOs and bindings, in bytes.
-    max_cmd_bytes: Largest command buffer.
+    page_size: Granularity of bindings, in bytes.
+    max_queues: Queues that clients can have together.
+    max_vms: Address spaces that clients can have together.
+    max_submit_jobs: Most jobs of one submit.
     max_submit_cmds: Most command buffers of one job.
-    max_queue_priority: Highest priority that the caller may ask for.
+    max_cmd_bytes: Largest command buffer.
+    max_bind_ops: Most operations of one VM_BIND.
+    max_syncs: Most syncs of one job or VM_BIND.
     reset_count: Resets of the whole device since the driver has it; wraps.
     pad: Zero.
     """
 
     _c_name_ = "struct drm_vnpu_device_info"
-    _size_ = 56
+    _size_ = 64
     _fields_ = (
-        Field("hw_version", 0, "u32"),
-        Field("hw_caps", 4, "u32"),
-        Field("max_queues", 8, "u32"),
-        Field("max_vms", 12, "u32"),
-        Field("va_start", 16, "u64"),
-        Field("va_end", 24, "u64"),
-        Field("page_size", 32, "u32"),
-        Field("max_cmd_bytes", 36, "u32"),
+        Field("features", 0, "u64", symbols=FeatureFlag),
+        Field("va_start", 8, "u64"),
+        Field("va_end", 16, "u64"),
+        Field("page_size", 24, "u32"),
+        Field("max_queues", 28, "u32"),
+        Field("max_vms", 32, "u32"),
+        Field("max_submit_jobs", 36, "u32"),
         Field("max_submit_cmds", 40, "u32"),
-        Field("max_queue_priority", 44, "u32"),
-        Field("reset_count", 48, "u32"),
-        Field("pad", 52, "u32", zero=True),
+        Field("max_cmd_bytes", 44, "u32"),
+        Field("max_bind_ops", 48, "u32"),
+        Field("max_syncs", 52, "u32"),
+        Field("reset_count", 56, "u32"),
+        Field("pad", 60, "u32", zero=True),
     )
     __slots__ = (
-        "hw_version",
-        "hw_caps",
-        "max_queues",
-        "max_vms",
+        "features",
         "va_start",
         "va_end",
         "page_size",
-        "max_cmd_bytes",
+        "max_queues",
+        "max_vms",
+        "max_submit_jobs",
         "max_submit_cmds",
-        "max_queue_priority",
+        "max_cmd_bytes",
+        "max_bind_ops",
+        "max_syncs",
         "reset_count",
         "pad",
     )
-    hw_version: int
-    hw_caps: int
-    max_queues: int
-    max_vms: int
+    features: int
     va_start: int
     va_end: int
     page_size: int
-    max_cmd_bytes: int
+    max_queues: int
+    max_vms: int
+    max_submit_jobs: int
     max_submit_cmds: int
-    max_queue_priority: int
+    max_cmd_bytes: int
+    max_bind_ops: int
+    max_syncs: int
     reset_count: int
     pad: int
 
     def __init__(
         self,
         *,
-        hw_version: int = 0,
-        hw_caps: int = 0,
-        max_queues: int = 0,
-        max_vms: int = 0,
+        features: int = 0,
         va_start: int = 0,
         va_end: int = 0,
         page_size: int = 0,
-        max_cmd_bytes: int = 0,
+        max_queues: int = 0,
+        max_vms: int = 0,
+        max_submit_jobs: int = 0,
         max_submit_cmds: int = 0,
-        max_queue_priority: int = 0,
+        max_cmd_bytes: int = 0,
+        max_bind_ops: int = 0,
+        max_syncs: int = 0,
         reset_count: int = 0,
         pad: int = 0,
     ) -> None:
-        self.hw_version = hw_version
-        self.hw_caps = hw_caps
-        self.max_queues = max_queues
-        self.max_vms = max_vms
+        self.features = features
         self.va_start = va_start
         self.va_end = va_end
         self.page_size = page_size
-        self.max_cmd_bytes = max_cmd_bytes
+        self.max_queues = max_queues
+        self.max_vms = max_vms
+        self.max_submit_jobs = max_submit_jobs
         self.max_submit_cmds = max_submit_cmds
-        self.max_queue_priority = max_queue_priority
+        self.max_cmd_bytes = max_cmd_bytes
+        self.max_bind_ops = max_bind_ops
+        self.max_syncs = max_syncs
         self.reset_count = reset_count
         self.pad = pad
 
 
-class MemoryInfo(Struct):
-    """struct drm_vnpu_memory_info - Sizes of the device's memory, in bytes
+class RegionInfo(Struct):
+    """struct drm_vnpu_region_info - A region of memory that BOs can be in
 
-    vram_total: VRAM.
-    vram_used: VRAM in use, by all clients and the kernel.
-    visible_total: VRAM that the CPU can map.
-    visible_used: The part of it in use.
+    instance: Number of the region, and of its bit in a mask of placements.
+    kind: One of enum drm_vnpu_region_kind.
+    size: Bytes.
+    cpu_visible_size: Bytes of them that the CPU can map.
+    used: Bytes in use, by all clients and the kernel. Zero for who does not have
+        CAP_PERFMON.
+    cpu_visible_used: Bytes of cpu_visible_size in use; as used.
+    page_size: BOs in it are multiples of this, in bytes.
+    pad: Zero.
     """
 
-    _c_name_ = "struct drm_vnpu_memory_info"
-    _size_ = 32
+    _c_name_ = "struct drm_vnpu_region_info"
+    _size_ = 48
     _fields_ = (
-        Field("vram_total", 0, "u64"),
-        Field("vram_used", 8, "u64"),
-        Field("visible_total", 16, "u64"),
-        Field("visible_used", 24, "u64"),
+        Field("instance", 0, "u32"),
+        Field("kind", 4, "u32", symbols=RegionKind),
+        Field("size", 8, "u64"),
+        Field("cpu_visible_size", 16, "u64"),
+        Field("used", 24, "u64"),
+        Field("cpu_visible_used", 32, "u64"),
+        Field("page_size", 40, "u32"),
+        Field("pad", 44, "u32", zero=True),
     )
     __slots__ = (
-        "vram_total",
-        "vram_used",
-        "visible_total",
-        "visible_used",
+        "instance",
+        "kind",
+        "size",
+        "cpu_visible_size",
+        "used",
+        "cpu_visible_used",
+        "page_size",
+        "pad",
     )
-    vram_total: int
-    vram_used: int
-    visible_total: int
-    visible_used: int
+    instance: int
+    kind: int
+    size: int
+    cpu_visible_size: int
+    used: int
+    cpu_visible_used: int
+    page_size: int
+    pad: int
 
     def __init__(
         self,
         *,
-        vram_total: int = 0,
-        vram_used: int = 0,
-        visible_total: int = 0,
-        visible_used: int = 0,
+        instance: int = 0,
+        kind: int = 0,
+        size: int = 0,
+        cpu_visible_size: int = 0,
+        used: int = 0,
+        cpu_visible_used: int = 0,
+        page_size: int = 0,
+        pad: int = 0,
     ) -> None:
-        self.vram_total = vram_total
-        self.vram_used = vram_used
-        self.visible_total = visible_total
-        self.visible_used = visible_used
+        self.instance = instance
+        self.kind = kind
+        self.size = size
+        self.cpu_visible_size = cpu_visible_size
+        self.used = used
+        self.cpu_visible_used = cpu_visible_used
+        self.page_size = page_size
+        self.pad = pad
 
 
 class EngineInfo(Struct):
-    """struct drm_vnpu_engine_info - An engine class
+    """struct drm_vnpu_engine_info - An engine
 
     engine_class: One of enum drm_vnpu_engine_class.
-    count: Number of engines of this class.
+    instance: Number of the engine in its class.
+    capabilities: Mask of DRM_VNPU_ENGINE_CAP_*. NOP, WAIT and SIGNAL run on all engines.
     """
 
     _c_name_ = "struct drm_vnpu_engine_info"
-    _size_ = 8
+    _size_ = 16
     _fields_ = (
         Field("engine_class", 0, "u32", symbols=EngineClass),
-        Field("count", 4, "u32"),
+        Field("instance", 4, "u32"),
+        Field("capabilities", 8, "u64", symbols=EngineCapFlag),
     )
     __slots__ = (
         "engine_class",
-        "count",
+        "instance",
+        "capabilities",
     )
     engine_class: int
-    count: int
+    instance: int
+    capabilities: int
 
     def __init__(
         self,
         *,
         engine_class: int = 0,
-        count: int = 0,
+        instance: int = 0,
+        capabilities: int = 0,
     ) -> None:
         self.engine_class = engine_class
-        self.count = count
+        self.instance = instance
+        self.capabilities = capabilities
 
 
-class EnginesInfo(Struct):
-    """struct drm_vnpu_engines_info - Engines of the device
+class ClockInfo(Struct):
+    """struct drm_vnpu_clock_info - A clock, read together with that of the CPU
 
-    count: Valid elements of engines.
+    id: One of enum drm_vnpu_clock_id.
     pad: Zero.
-    engines: The engine classes.
+    frequency: Ticks of a second.
+    ticks: The clock now, in ticks.
+    cpu_ns: CLOCK_MONOTONIC at the same time, in ns.
     """
 
-    _c_name_ = "struct drm_vnpu_engines_info"
-    _size_ = 72
+    _c_name_ = "struct drm_vnpu_clock_info"
+    _size_ = 32
     _fields_ = (
-        Field("count", 0, "u32"),
+        Field("id", 0, "u32", symbols=ClockId),
         Field("pad", 4, "u32", zero=True),
-        Field("engines", 8, "struct", count=8, struct=EngineInfo),
+        Field("frequency", 8, "u64"),
+        Field("ticks", 16, "u64"),
+        Field("cpu_ns", 24, "u64"),
     )
     __slots__ = (
-        "count",
+        "id",
         "pad",
-        "engines",
-    )
-    count: int
-    pad: int
-    engines: tuple[EngineInfo, ...]
-
-    def __init__(
-        self,
-        *,
-        count: int = 0,
-        pad: int = 0,
-        engines: Sequence[EngineInfo] = (),
-    ) -> None:
-        self.count = count
-        self.pad = pad
-        self.engines = tuple(engines)
-
-
-class TimestampInfo(Struct):
-    """struct drm_vnpu_timestamp_info - Device and CPU clock, read together
-
-    device_ns: Device clock, in ns.
-    cpu_ns: CLOCK_MONOTONIC, in ns.
-    """
-
-    _c_name_ = "struct drm_vnpu_timestamp_info"
-    _size_ = 16
-    _fields_ = (
-        Field("device_ns", 0, "u64"),
-        Field("cpu_ns", 8, "u64"),
-    )
-    __slots__ = (
-        "device_ns",
+        "frequency",
+        "ticks",
         "cpu_ns",
     )
-    device_ns: int
+    id: int
+    pad: int
+    frequency: int
+    ticks: int
     cpu_ns: int
 
     def __init__(
         self,
         *,
-        device_ns: int = 0,
+        id: int = 0,
+        pad: int = 0,
+        frequency: int = 0,
+        ticks: int = 0,
         cpu_ns: int = 0,
     ) -> None:
-        self.device_ns = device_ns
+        self.id = id
+        self.pad = pad
+        self.frequency = frequency
+        self.ticks = ticks
         self.cpu_ns = cpu_ns
 
 
 class DevQuery(Struct):
     """struct drm_vnpu_dev_query - Arguments of DRM_IOCTL_VNPU_DEV_QUERY
 
+    Only used and cpu_visible_used of regions depend on who asks.
+
     type: One of enum drm_vnpu_dev_query_type.
-    size: In: bytes at pointer. Out: bytes that the kernel knows if pointer was NULL, else
-        bytes written; a larger buffer is zero-filled.
-    pointer: Where the structure is written, or NULL to ask for its size.
+    flags: Zero.
+    infos: In: where elements go, how many fit, and how long each is; the kernel cuts off
+        what is longer and fills with zeros what is shorter. Out: how many there are,
+        which may be more, and how long the kernel knows them. With a count of zero
+        nothing is written.
     """
 
     _c_name_ = "struct drm_vnpu_dev_query"
-    _size_ = 16
+    _size_ = 24
     _fields_ = (
         Field("type", 0, "u32", symbols=DevQueryType),
-        Field("size", 4, "u32"),
-        Field("pointer", 8, "u64"),
+        Field("flags", 4, "u32", zero=True),
+        Field("infos", 8, "struct", struct=Array),
     )
     __slots__ = (
         "type",
-        "size",
-        "pointer",
+        "flags",
+        "infos",
     )
     type: int
-    size: int
-    pointer: int
+    flags: int
+    infos: Array
 
     def __init__(
         self,
         *,
         type: int = 0,
-        size: int = 0,
-        pointer: int = 0,
+        flags: int = 0,
+        infos: Array | None = None,
     ) -> None:
         self.type = type
-        self.size = size
-        self.pointer = pointer
+        self.flags = flags
+        self.infos = Array() if infos is None else infos
 
 
 class BoCreate(Struct):
     """struct drm_vnpu_bo_create - Arguments of DRM_IOCTL_VNPU_BO_CREATE
 
-    The BO reads as zero. With both placements VRAM is preferred and system
+    The BO reads as zero. With several placements VRAM is preferred and system
     memory used when VRAM is short. A BO that is bound or used by the device is
     in one of its placements; between uses it can be evicted to system memory.
 
@@ -531,7 +586,7 @@ class BoCreate(Struct):
     can never fit; ENOENT for vm_id; ENOSPC, ENOMEM.
 
     size: In: bytes. Out: bytes, rounded up to the page size.
-    placements: Mask of DRM_VNPU_PLACEMENT_*.
+    placements: Regions that it may be in: bit n for that of instance n.
     flags: Mask of DRM_VNPU_BO_*.
     vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
         only, cannot be exported (EPERM), and costs nothing at submit.
@@ -542,7 +597,7 @@ class BoCreate(Struct):
     _size_ = 24
     _fields_ = (
         Field("size", 0, "u64"),
-        Field("placements", 8, "u32", symbols=PlacementFlag),
+        Field("placements", 8, "u32"),
         Field("flags", 12, "u32", symbols=BoFlag),
         Field("vm_id", 16, "u32"),
         Field("handle", 20, "u32", output=True),
@@ -747,8 +802,8 @@ class VmBind(Struct):
     effect in the order of the calls. A submit waits for the binds before it.
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
-    the BO or the address space; E2BIG for more than 4096 operations or 1024
-    syncs.
+    the BO or the address space; E2BIG for more than max_bind_ops operations or
+    max_syncs syncs.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
@@ -1049,8 +1104,8 @@ class Submit(Struct):
     All jobs are submitted or none, those of one queue in the order of the array.
 
     Errors: EINVAL also for no job at all and for queues of different VMs;
-    ECANCELED when a queue is banned; E2BIG for more than 64 jobs, max_submit_cmds
-    command buffers or 1024 syncs of a job; ENOSPC when the BOs of the VM do not
+    ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
+    max_submit_cmds command buffers or max_syncs syncs of a job; ENOSPC when the BOs of the VM do not
     fit into VRAM together.
 
     flags: Mask of DRM_VNPU_SUBMIT_*.
@@ -1086,7 +1141,7 @@ class Submit(Struct):
         self.jobs = Array() if jobs is None else jobs
 
 
-DEV_QUERY = Ioctl("DRM_IOCTL_VNPU_DEV_QUERY", 0xc0106440, DevQuery)
+DEV_QUERY = Ioctl("DRM_IOCTL_VNPU_DEV_QUERY", 0xc0186440, DevQuery)
 BO_CREATE = Ioctl("DRM_IOCTL_VNPU_BO_CREATE", 0xc0186441, BoCreate)
 BO_MMAP_OFFSET = Ioctl("DRM_IOCTL_VNPU_BO_MMAP_OFFSET", 0xc0106442, BoMmapOffset)
 VM_CREATE = Ioctl("DRM_IOCTL_VNPU_VM_CREATE", 0xc0086443, VmCreate)
@@ -1096,7 +1151,7 @@ QUEUE_CREATE = Ioctl("DRM_IOCTL_VNPU_QUEUE_CREATE", 0xc0186446, QueueCreate)
 QUEUE_DESTROY = Ioctl("DRM_IOCTL_VNPU_QUEUE_DESTROY", 0xc0086447, QueueDestroy)
 QUEUE_QUERY = Ioctl("DRM_IOCTL_VNPU_QUEUE_QUERY", 0xc0386448, QueueQuery)
 SUBMIT = Ioctl("DRM_IOCTL_VNPU_SUBMIT", 0xc0186449, Submit)
-STRUCTS: tuple[type[Struct], ...] = (Array, Sync, DeviceInfo, MemoryInfo, EngineInfo, EnginesInfo, TimestampInfo, DevQuery, BoCreate, BoMmapOffset, VmCreate, VmDestroy, VmBindOp, VmBind, QueueCreate, QueueDestroy, QueueQuery, Cmd, SubmitJob, Submit,)
+STRUCTS: tuple[type[Struct], ...] = (Array, Sync, DeviceInfo, RegionInfo, EngineInfo, ClockInfo, DevQuery, BoCreate, BoMmapOffset, VmCreate, VmDestroy, VmBindOp, VmBind, QueueCreate, QueueDestroy, QueueQuery, Cmd, SubmitJob, Submit,)
 IOCTLS: tuple[Ioctl, ...] = (DEV_QUERY, BO_CREATE, BO_MMAP_OFFSET, VM_CREATE, VM_DESTROY, VM_BIND, QUEUE_CREATE, QUEUE_DESTROY, QUEUE_QUERY, SUBMIT,)
 
 
@@ -1106,19 +1161,23 @@ def dev_query(
     /,
     *,
     type: int = 0,
-    size: int = 0,
-    pointer: int = 0,
+    flags: int = 0,
+    infos: Array | None = None,
 ) -> DevQuery:
     """DRM_IOCTL_VNPU_DEV_QUERY
 
+    Only used and cpu_visible_used of regions depend on who asks.
+
     type: One of enum drm_vnpu_dev_query_type.
-    size: In: bytes at pointer. Out: bytes that the kernel knows if pointer was NULL, else
-        bytes written; a larger buffer is zero-filled.
-    pointer: Where the structure is written, or NULL to ask for its size.
+    flags: Zero.
+    infos: In: where elements go, how many fit, and how long each is; the kernel cuts off
+        what is longer and fills with zeros what is shorter. Out: how many there are,
+        which may be more, and how long the kernel knows them. With a count of zero
+        nothing is written.
 
     Returns the argument as the kernel left it. Raises OSError.
     """
-    arg = DevQuery(type=type, size=size, pointer=pointer)
+    arg = DevQuery(type=type, flags=flags, infos=infos)
     return call(proc, file, DEV_QUERY, arg)
 
 
@@ -1134,7 +1193,7 @@ def bo_create(
 ) -> BoCreate:
     """DRM_IOCTL_VNPU_BO_CREATE
 
-    The BO reads as zero. With both placements VRAM is preferred and system
+    The BO reads as zero. With several placements VRAM is preferred and system
     memory used when VRAM is short. A BO that is bound or used by the device is
     in one of its placements; between uses it can be evicted to system memory.
 
@@ -1142,7 +1201,7 @@ def bo_create(
     can never fit; ENOENT for vm_id; ENOSPC, ENOMEM.
 
     size: In: bytes. Out: bytes, rounded up to the page size.
-    placements: Mask of DRM_VNPU_PLACEMENT_*.
+    placements: Regions that it may be in: bit n for that of instance n.
     flags: Mask of DRM_VNPU_BO_*.
     vm_id: VM that the BO is private to, or zero. A private BO can be bound to this VM
         only, cannot be exported (EPERM), and costs nothing at submit.
@@ -1232,8 +1291,8 @@ def vm_bind(
     effect in the order of the calls. A submit waits for the binds before it.
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
-    the BO or the address space; E2BIG for more than 4096 operations or 1024
-    syncs.
+    the BO or the address space; E2BIG for more than max_bind_ops operations or
+    max_syncs syncs.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
@@ -1333,8 +1392,8 @@ def submit(
     All jobs are submitted or none, those of one queue in the order of the array.
 
     Errors: EINVAL also for no job at all and for queues of different VMs;
-    ECANCELED when a queue is banned; E2BIG for more than 64 jobs, max_submit_cmds
-    command buffers or 1024 syncs of a job; ENOSPC when the BOs of the VM do not
+    ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
+    max_submit_cmds command buffers or max_syncs syncs of a job; ENOSPC when the BOs of the VM do not
     fit into VRAM together.
 
     flags: Mask of DRM_VNPU_SUBMIT_*.
@@ -1351,10 +1410,9 @@ def submit(
 drm_vnpu_array = Array
 drm_vnpu_sync = Sync
 drm_vnpu_device_info = DeviceInfo
-drm_vnpu_memory_info = MemoryInfo
+drm_vnpu_region_info = RegionInfo
 drm_vnpu_engine_info = EngineInfo
-drm_vnpu_engines_info = EnginesInfo
-drm_vnpu_timestamp_info = TimestampInfo
+drm_vnpu_clock_info = ClockInfo
 drm_vnpu_dev_query = DevQuery
 drm_vnpu_bo_create = BoCreate
 drm_vnpu_bo_mmap_offset = BoMmapOffset
@@ -1385,16 +1443,25 @@ DRM_VNPU_SYNC_OP_SIGNAL = 2
 DRM_VNPU_ENGINE_COPY = 0
 DRM_VNPU_ENGINE_TENSOR = 1
 DRM_VNPU_DEV_QUERY_DEVICE = 0
-DRM_VNPU_DEV_QUERY_MEMORY = 1
+DRM_VNPU_DEV_QUERY_REGIONS = 1
 DRM_VNPU_DEV_QUERY_ENGINES = 2
-DRM_VNPU_DEV_QUERY_TIMESTAMP = 3
+DRM_VNPU_DEV_QUERY_CLOCKS = 3
+DRM_VNPU_REGION_VRAM = 1
+DRM_VNPU_REGION_SYSTEM = 2
+DRM_VNPU_CLOCK_DEVICE = 1
 DRM_VNPU_VM_BIND_OP_MAP = 0
 DRM_VNPU_VM_BIND_OP_UNMAP = 1
 DRM_VNPU_QUEUE_PRIORITY_LOW = 0
 DRM_VNPU_QUEUE_PRIORITY_NORMAL = 1
 DRM_VNPU_QUEUE_PRIORITY_HIGH = 2
-DRM_VNPU_PLACEMENT_VRAM = PlacementFlag.VRAM
-DRM_VNPU_PLACEMENT_SYSTEM = PlacementFlag.SYSTEM
+DRM_VNPU_FEATURE_INLINE_JOBS = FeatureFlag.INLINE_JOBS
+DRM_VNPU_FEATURE_BLAS = FeatureFlag.BLAS
+DRM_VNPU_ENGINE_CAP_COPY = EngineCapFlag.COPY
+DRM_VNPU_ENGINE_CAP_COPY_2D = EngineCapFlag.COPY_2D
+DRM_VNPU_ENGINE_CAP_FILL = EngineCapFlag.FILL
+DRM_VNPU_ENGINE_CAP_GEMM = EngineCapFlag.GEMM
+DRM_VNPU_ENGINE_CAP_ELTWISE = EngineCapFlag.ELTWISE
+DRM_VNPU_ENGINE_CAP_REDUCE = EngineCapFlag.REDUCE
 DRM_VNPU_BO_CPU_VISIBLE = BoFlag.CPU_VISIBLE
 DRM_VNPU_VM_BIND_MAP_READONLY = VmBindMapFlag.READONLY
 DRM_VNPU_VM_BIND_ASYNC = VmBindFlag.ASYNC
@@ -1403,7 +1470,7 @@ DRM_VNPU_QUEUE_STATE_FAULT = QueueStateFlag.FAULT
 DRM_VNPU_QUEUE_STATE_TIMEOUT = QueueStateFlag.TIMEOUT
 DRM_VNPU_QUEUE_STATE_LOST = QueueStateFlag.LOST
 DRM_VNPU_SUBMIT_GANG = SubmitFlag.GANG
-DRM_IOCTL_VNPU_DEV_QUERY = 0xc0106440
+DRM_IOCTL_VNPU_DEV_QUERY = 0xc0186440
 DRM_IOCTL_VNPU_BO_CREATE = 0xc0186441
 DRM_IOCTL_VNPU_BO_MMAP_OFFSET = 0xc0106442
 DRM_IOCTL_VNPU_VM_CREATE = 0xc0086443

@@ -162,34 +162,32 @@ enum drm_vnpu_engine_class {
  * enum drm_vnpu_dev_query_type - What DRM_VNPU_DEV_QUERY returns
  */
 enum drm_vnpu_dev_query_type {
-	/** @DRM_VNPU_DEV_QUERY_DEVICE: struct drm_vnpu_device_info. */
+	/** @DRM_VNPU_DEV_QUERY_DEVICE: One struct drm_vnpu_device_info. */
 	DRM_VNPU_DEV_QUERY_DEVICE = 0,
 
-	/** @DRM_VNPU_DEV_QUERY_MEMORY: struct drm_vnpu_memory_info. */
-	DRM_VNPU_DEV_QUERY_MEMORY,
+	/** @DRM_VNPU_DEV_QUERY_REGIONS: A struct drm_vnpu_region_info for each. */
+	DRM_VNPU_DEV_QUERY_REGIONS,
 
-	/** @DRM_VNPU_DEV_QUERY_ENGINES: struct drm_vnpu_engines_info. */
+	/** @DRM_VNPU_DEV_QUERY_ENGINES: A struct drm_vnpu_engine_info for each. */
 	DRM_VNPU_DEV_QUERY_ENGINES,
 
-	/** @DRM_VNPU_DEV_QUERY_TIMESTAMP: struct drm_vnpu_timestamp_info. */
-	DRM_VNPU_DEV_QUERY_TIMESTAMP,
+	/** @DRM_VNPU_DEV_QUERY_CLOCKS: A struct drm_vnpu_clock_info for each. */
+	DRM_VNPU_DEV_QUERY_CLOCKS,
 };
 
+/** @DRM_VNPU_FEATURE_INLINE_JOBS: Jobs run while they are handed over. */
+#define DRM_VNPU_FEATURE_INLINE_JOBS	(1u << 0)
+/** @DRM_VNPU_FEATURE_BLAS: A library makes f32 products: the order of their sums
+ * is its own.
+ */
+#define DRM_VNPU_FEATURE_BLAS		(1u << 1)
+
 /**
- * struct drm_vnpu_device_info - Properties of the device
+ * struct drm_vnpu_device_info - Properties of the device, and limits
  */
 struct drm_vnpu_device_info {
-	/** @hw_version: Value of the VERSION register. */
-	__u32 hw_version;
-
-	/** @hw_caps: Value of the CAPS register. */
-	__u32 hw_caps;
-
-	/** @max_queues: Queues that clients can have together. */
-	__u32 max_queues;
-
-	/** @max_vms: Address spaces that clients can have together. */
-	__u32 max_vms;
+	/** @features: Mask of DRM_VNPU_FEATURE_*. */
+	__u64 features;
 
 	/** @va_start: First virtual address that can be bound. */
 	__u64 va_start;
@@ -197,17 +195,29 @@ struct drm_vnpu_device_info {
 	/** @va_end: First virtual address above those that can be bound. */
 	__u64 va_end;
 
-	/** @page_size: Granularity of BOs and bindings, in bytes. */
+	/** @page_size: Granularity of bindings, in bytes. */
 	__u32 page_size;
 
-	/** @max_cmd_bytes: Largest command buffer. */
-	__u32 max_cmd_bytes;
+	/** @max_queues: Queues that clients can have together. */
+	__u32 max_queues;
+
+	/** @max_vms: Address spaces that clients can have together. */
+	__u32 max_vms;
+
+	/** @max_submit_jobs: Most jobs of one submit. */
+	__u32 max_submit_jobs;
 
 	/** @max_submit_cmds: Most command buffers of one job. */
 	__u32 max_submit_cmds;
 
-	/** @max_queue_priority: Highest priority that the caller may ask for. */
-	__u32 max_queue_priority;
+	/** @max_cmd_bytes: Largest command buffer. */
+	__u32 max_cmd_bytes;
+
+	/** @max_bind_ops: Most operations of one VM_BIND. */
+	__u32 max_bind_ops;
+
+	/** @max_syncs: Most syncs of one job or VM_BIND. */
+	__u32 max_syncs;
 
 	/** @reset_count: Resets of the whole device since the driver has it; wraps. */
 	__u32 reset_count;
@@ -217,84 +227,126 @@ struct drm_vnpu_device_info {
 };
 
 /**
- * struct drm_vnpu_memory_info - Sizes of the device's memory, in bytes
+ * enum drm_vnpu_region_kind - What a region is
  */
-struct drm_vnpu_memory_info {
-	/** @vram_total: VRAM. */
-	__u64 vram_total;
+enum drm_vnpu_region_kind {
+	/** @DRM_VNPU_REGION_VRAM: Memory of the device. */
+	DRM_VNPU_REGION_VRAM = 1,
 
-	/** @vram_used: VRAM in use, by all clients and the kernel. */
-	__u64 vram_used;
-
-	/** @visible_total: VRAM that the CPU can map. */
-	__u64 visible_total;
-
-	/** @visible_used: The part of it in use. */
-	__u64 visible_used;
+	/** @DRM_VNPU_REGION_SYSTEM: Memory of the CPU, in pages of its own size. */
+	DRM_VNPU_REGION_SYSTEM = 2,
 };
 
 /**
- * struct drm_vnpu_engine_info - An engine class
+ * struct drm_vnpu_region_info - A region of memory that BOs can be in
+ */
+struct drm_vnpu_region_info {
+	/** @instance: Number of the region, and of its bit in a mask of placements. */
+	__u32 instance;
+
+	/** @kind: One of enum drm_vnpu_region_kind. */
+	__u32 kind;
+
+	/** @size: Bytes. */
+	__u64 size;
+
+	/** @cpu_visible_size: Bytes of them that the CPU can map. */
+	__u64 cpu_visible_size;
+
+	/** @used: Bytes in use, by all clients and the kernel. Zero for who does not
+	 * have CAP_PERFMON.
+	 */
+	__u64 used;
+
+	/** @cpu_visible_used: Bytes of @cpu_visible_size in use; as @used. */
+	__u64 cpu_visible_used;
+
+	/** @page_size: BOs in it are multiples of this, in bytes. */
+	__u32 page_size;
+
+	/** @pad: Zero. */
+	__u32 pad;
+};
+
+/** @DRM_VNPU_ENGINE_CAP_COPY: Runs COPY packets. */
+#define DRM_VNPU_ENGINE_CAP_COPY	(1u << 0)
+/** @DRM_VNPU_ENGINE_CAP_COPY_2D: Runs COPY_2D packets. */
+#define DRM_VNPU_ENGINE_CAP_COPY_2D	(1u << 1)
+/** @DRM_VNPU_ENGINE_CAP_FILL: Runs FILL packets. */
+#define DRM_VNPU_ENGINE_CAP_FILL	(1u << 2)
+/** @DRM_VNPU_ENGINE_CAP_GEMM: Runs GEMM packets. */
+#define DRM_VNPU_ENGINE_CAP_GEMM	(1u << 3)
+/** @DRM_VNPU_ENGINE_CAP_ELTWISE: Runs ELTWISE packets. */
+#define DRM_VNPU_ENGINE_CAP_ELTWISE	(1u << 4)
+/** @DRM_VNPU_ENGINE_CAP_REDUCE: Runs REDUCE packets. */
+#define DRM_VNPU_ENGINE_CAP_REDUCE	(1u << 5)
+
+/**
+ * struct drm_vnpu_engine_info - An engine
  */
 struct drm_vnpu_engine_info {
 	/** @engine_class: One of enum drm_vnpu_engine_class. */
 	__u32 engine_class;
 
-	/** @count: Number of engines of this class. */
-	__u32 count;
+	/** @instance: Number of the engine in its class. */
+	__u32 instance;
+
+	/** @capabilities: Mask of DRM_VNPU_ENGINE_CAP_*. NOP, WAIT and SIGNAL run on
+	 * all engines.
+	 */
+	__u64 capabilities;
 };
 
-/** @DRM_VNPU_MAX_ENGINE_CLASSES: Engine classes that a query can return. */
-#define DRM_VNPU_MAX_ENGINE_CLASSES	8
+/**
+ * enum drm_vnpu_clock_id - Clocks
+ */
+enum drm_vnpu_clock_id {
+	/** @DRM_VNPU_CLOCK_DEVICE: That of the device. */
+	DRM_VNPU_CLOCK_DEVICE = 1,
+};
 
 /**
- * struct drm_vnpu_engines_info - Engines of the device
+ * struct drm_vnpu_clock_info - A clock, read together with that of the CPU
  */
-struct drm_vnpu_engines_info {
-	/** @count: Valid elements of @engines. */
-	__u32 count;
+struct drm_vnpu_clock_info {
+	/** @id: One of enum drm_vnpu_clock_id. */
+	__u32 id;
 
 	/** @pad: Zero. */
 	__u32 pad;
 
-	/** @engines: The engine classes. */
-	struct drm_vnpu_engine_info engines[DRM_VNPU_MAX_ENGINE_CLASSES];
-};
+	/** @frequency: Ticks of a second. */
+	__u64 frequency;
 
-/**
- * struct drm_vnpu_timestamp_info - Device and CPU clock, read together
- */
-struct drm_vnpu_timestamp_info {
-	/** @device_ns: Device clock, in ns. */
-	__u64 device_ns;
+	/** @ticks: The clock now, in ticks. */
+	__u64 ticks;
 
-	/** @cpu_ns: CLOCK_MONOTONIC, in ns. */
+	/** @cpu_ns: CLOCK_MONOTONIC at the same time, in ns. */
 	__u64 cpu_ns;
 };
 
 /**
  * struct drm_vnpu_dev_query - Arguments of DRM_IOCTL_VNPU_DEV_QUERY
+ *
+ * Only @used and @cpu_visible_used of regions depend on who asks.
  */
 struct drm_vnpu_dev_query {
 	/** @type: One of enum drm_vnpu_dev_query_type. */
 	__u32 type;
 
-	/** @size: In: bytes at @pointer. Out: bytes that the kernel knows if
-	 * @pointer was NULL, else bytes written; a larger buffer is zero-filled.
-	 */
-	__u32 size;
+	/** @flags: Zero. */
+	__u32 flags;
 
-	/** @pointer: Where the structure is written, or NULL to ask for its size. */
-	__u64 pointer;
+	/** @infos: In: where elements go, how many fit, and how long each is; the
+	 * kernel cuts off what is longer and fills with zeros what is shorter.
+	 * Out: how many there are, which may be more, and how long the kernel
+	 * knows them. With a count of zero nothing is written.
+	 */
+	struct drm_vnpu_array infos;
 };
 
-/** @DRM_VNPU_PLACEMENT_VRAM: The BO may be in VRAM. */
-#define DRM_VNPU_PLACEMENT_VRAM		(1u << 0)
-/** @DRM_VNPU_PLACEMENT_SYSTEM: The BO may be in system memory. */
-#define DRM_VNPU_PLACEMENT_SYSTEM	(1u << 1)
-
 /** @DRM_VNPU_BO_CPU_VISIBLE: Keep the BO where the CPU can map it while it is
- * in VRAM. Needs DRM_VNPU_PLACEMENT_VRAM. A BO without it can still be mapped:
+ * in VRAM. Needs a placement in VRAM. A BO without it can still be mapped:
  * it moves when the CPU touches it.
  */
 #define DRM_VNPU_BO_CPU_VISIBLE		(1u << 0)
@@ -302,7 +354,7 @@ struct drm_vnpu_dev_query {
 /**
  * struct drm_vnpu_bo_create - Arguments of DRM_IOCTL_VNPU_BO_CREATE
  *
- * The BO reads as zero. With both placements VRAM is preferred and system
+ * The BO reads as zero. With several placements VRAM is preferred and system
  * memory used when VRAM is short. A BO that is bound or used by the device is
  * in one of its placements; between uses it can be evicted to system memory.
  *
@@ -313,7 +365,7 @@ struct drm_vnpu_bo_create {
 	/** @size: In: bytes. Out: bytes, rounded up to the page size. */
 	__u64 size;
 
-	/** @placements: Mask of DRM_VNPU_PLACEMENT_*. */
+	/** @placements: Regions that it may be in: bit n for that of instance n. */
 	__u32 placements;
 
 	/** @flags: Mask of DRM_VNPU_BO_*. */
@@ -429,8 +481,8 @@ struct drm_vnpu_vm_bind_op {
  * effect in the order of the calls. A submit waits for the binds before it.
  *
  * Errors: EINVAL also for a BO that is private to another VM or a range out of
- * the BO or the address space; E2BIG for more than 4096 operations or 1024
- * syncs.
+ * the BO or the address space; E2BIG for more than max_bind_ops operations or
+ * max_syncs syncs.
  */
 struct drm_vnpu_vm_bind {
 	/** @vm_id: ID of the VM. */
@@ -601,8 +653,8 @@ struct drm_vnpu_submit_job {
  * All jobs are submitted or none, those of one queue in the order of the array.
  *
  * Errors: EINVAL also for no job at all and for queues of different VMs;
- * ECANCELED when a queue is banned; E2BIG for more than 64 jobs, max_submit_cmds
- * command buffers or 1024 syncs of a job; ENOSPC when the BOs of the VM do not
+ * ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
+ * max_submit_cmds command buffers or max_syncs syncs of a job; ENOSPC when the BOs of the VM do not
  * fit into VRAM together.
  */
 struct drm_vnpu_submit {
