@@ -310,7 +310,7 @@ int vnpu_bind_rebind(struct vnpu_vm *vm, struct drm_exec *exec)
 				 to_vnpu_va(va)->readonly);
 	}
 
-	bind_job_queue(job, vm, exec);
+	vnpu_vm_set_needed(vm, bind_job_queue(job, vm, exec));
 	return 0;
 }
 
@@ -699,6 +699,8 @@ static struct dma_fence *bind_commit(struct vnpu_bind *bind)
 	}
 
 	fence = dma_fence_get(bind_job_queue(job, bind->vm, &bind->exec));
+	if (!bind->async)
+		vnpu_vm_set_needed(bind->vm, fence);
 	vnpu_syncs_signal(&bind->syncs, fence);
 	return fence;
 }
@@ -836,8 +838,10 @@ int vnpu_ioctl_vm_bind(struct drm_device *drm, void *data,
 	};
 	int ret;
 
-	if (args->flags & ~DRM_VNPU_VM_BIND_ASYNC)
+	if (args->flags & ~DRM_VNPU_VM_BIND_ASYNC || args->pad)
 		return -EINVAL;
+	if (args->bind_queue_id)
+		return -ENOENT;
 	if (!bind.async && (!args->ops.count || args->syncs.count))
 		return -EINVAL;
 

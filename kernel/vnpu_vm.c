@@ -369,6 +369,7 @@ static void vnpu_vm_teardown(struct vnpu_vm *vm)
 {
 	drm_sched_entity_destroy(&vm->bind_entity);
 	dma_fence_put(vm->last_bind);
+	dma_fence_put(vm->needed);
 	ctx_disable(vm);
 
 	while (vnpu_vm_unlink_first(vm))
@@ -539,15 +540,22 @@ int vnpu_vm_validate(struct vnpu_vm *vm, struct drm_exec *exec,
 	return ret;
 }
 
+void vnpu_vm_set_needed(struct vnpu_vm *vm, struct dma_fence *fence)
+{
+	dma_resv_assert_held(vnpu_vm_resv(vm));
+
+	dma_fence_put(vm->needed);
+	vm->needed = dma_fence_get(fence);
+}
+
 int vnpu_vm_add_job_deps(struct vnpu_vm *vm, struct drm_exec *exec,
 			 struct drm_sched_job *job)
 {
 	struct drm_gem_object *obj;
 	int ret;
 
-	if (vm->last_bind) {
-		ret = drm_sched_job_add_dependency(job,
-						   dma_fence_get(vm->last_bind));
+	if (vm->needed) {
+		ret = drm_sched_job_add_dependency(job, dma_fence_get(vm->needed));
 		if (ret)
 			return ret;
 	}

@@ -72,6 +72,11 @@ struct vnpu_vm {
 	 * the VM's reservation.
 	 */
 	struct dma_fence *last_bind;
+
+	/** @needed: Finished fence of the last bind job that submits wait for by
+	 * themselves, or NULL; protected by the VM's reservation.
+	 */
+	struct dma_fence *needed;
 };
 
 /**
@@ -135,6 +140,15 @@ static inline struct dma_resv *vnpu_vm_resv(struct vnpu_vm *vm)
 {
 	return drm_gpuvm_resv(&vm->base);
 }
+
+/**
+ * vnpu_vm_set_needed() - Have the submits that follow wait for a bind job
+ * @vm: Address space; its reservation is held.
+ * @fence: Finished fence of its last bind job. A reference is taken.
+ *
+ * For synchronous binds and for rebinds. The binds before it come first anyhow.
+ */
+void vnpu_vm_set_needed(struct vnpu_vm *vm, struct dma_fence *fence);
 
 /*
  * For a submit, in this order. prepare is called inside

@@ -33,6 +33,7 @@ WRONG_VALUES = {
         2**64 - 1: errno.E2BIG,
     },
     (abi.BoCreate, "placements"): dict.fromkeys((0, 4, 5, 1 << 31, 2**32 - 1), errno.EINVAL),
+    (abi.VmBind, "bind_queue_id"): dict.fromkeys((1, 999, 2**32 - 1), errno.ENOENT),
     (abi.VmBindOp, "bo_offset"): {
         1: errno.EINVAL,
         PAGE // 2: errno.EINVAL,

@@ -25,7 +25,7 @@ SHORTEST = {
     abi.BO_MMAP_OFFSET: (4, None),
     abi.VM_CREATE: (4, None),
     abi.VM_DESTROY: (4, None),
-    abi.VM_BIND: (24, None),
+    abi.VM_BIND: (32, None),
     abi.QUEUE_CREATE: (12, None),
     abi.QUEUE_DESTROY: (4, None),
     abi.QUEUE_QUERY: (4, None),

@@ -311,7 +311,7 @@ def test_closed_bo_lives_while_bound(copier):
 
 
 def test_async_bind_waits_for_its_syncobj(copier):
-    """A bind that waits for a job maps after it; a submit behind it waits too."""
+    """A bind that waits for a job maps after it, and a submit that waits for it too."""
     npu, vm = copier.npu, copier.vm
     gate = Gate(npu, vm)
     # memory for command buffers is bound now: a synchronous bind would wait for the gate
@@ -321,13 +321,46 @@ def test_async_bind_waits_for_its_syncobj(copier):
     gate_queue.submit(gate.packets(), signals=[before])
     bo = npu.bo_create(PAGE, placement=SYSTEM)
     vm.bind_ops([map_op(bo, BASE)], asynchronous=True, waits=[before], signals=[bound])
-    fence = copier.queue.submit([Fill(pattern=9, dst=BASE, size=PAGE)])
+    fence = copier.queue.submit([Fill(pattern=9, dst=BASE, size=PAGE)], waits=[bound])
     assert not fence.done()
     gate.open()
     fence.wait()
     assert fence.error() == 0
     bound.wait(timeout_ms=1000)
     assert bo.read(4) == b"\x09\0\0\0"
+
+
+def test_submit_does_not_wait_for_async_binds(copier):
+    """It finds the addresses as they were, and the memory to be unmapped as well."""
+    npu, vm = copier.npu, copier.vm
+    old, new = (npu.bo_create(PAGE, placement=VRAM) for _ in range(2))
+    before, after = fill_bo(old, 1), fill_bo(new, 2)
+    vm.bind(old, va=BASE)
+    out, va_out = copier.buffer(PAGE)
+    gate = Gate(npu, vm)
+    copier.queue.submit([Nop()]).wait()
+    opened, bound = npu.syncobj_create(), npu.syncobj_create()
+    npu.queue_create(vm, engine=COPY).submit(gate.packets(), signals=[opened])
+    vm.bind_ops([map_op(new, BASE)], asynchronous=True, waits=[opened], signals=[bound])
+    old.close()
+    copier.copy(BASE, va_out, PAGE).wait(timeout_ms=5000)
+    assert out.read(PAGE) == before
+    with raises_errno(errno.ETIME):
+        bound.wait(timeout_ms=0)
+    job = copier.copy(BASE, va_out, PAGE, waits=[bound])
+    gate.open()
+    job.wait()
+    assert out.read(PAGE) == after
+
+
+def test_submit_waits_for_a_sync_bind_behind_async_ones(copier):
+    """The synchronous one has been carried out when its ioctl returns, with all before it."""
+    npu, vm = copier.npu, copier.vm
+    a, b = (npu.bo_create(PAGE, placement=SYSTEM) for _ in range(2))
+    data = fill_bo(a, 1), fill_bo(b, 2)
+    vm.bind_ops([map_op(a, BASE)], asynchronous=True)
+    vm.bind_ops([map_op(b, BASE + PAGE)])
+    assert device_reads(copier, BASE, 2 * PAGE) == b"".join(data)
 
 
 def test_async_binds_keep_their_order(copier):

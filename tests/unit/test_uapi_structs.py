@@ -52,7 +52,7 @@ def test_nested_struct_needs_its_class():
     with pytest.raises(TypeError, match="needs Array"):
         abi.VmBind(ops=abi.Sync())
     raw = bytes(abi.VmBind(ops=abi.Array(stride=40, count=1, array=0x1000)))
-    assert raw[8:24].hex() == "28000000010000000010000000000000"
+    assert raw[16:32].hex() == "28000000010000000010000000000000"
 
 
 class Table(Struct):

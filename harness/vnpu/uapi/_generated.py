@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "15007b0d0d372b8b7e493e10d0a5fc1ec1a9ef588608060578627c3f16911557"
+HEADER_SHA256 = "a9c310c07ce17694bfde5326cf9cf95a5853bb37112f68ec91cb48929c14c622"
 
 
 
@@ -173,7 +173,10 @@ class VmBindFlag(IntFlag):
     """DRM_VNPU_VM_BIND_*"""
 
     ASYNC = 0x1
-    """Return when the operations are queued; syncs are allowed only with this flag."""
+    """Return when the operations are queued, to be carried out after the waits; syncs are
+    allowed only with this flag. Without it the operations have been carried out when the
+    ioctl returns.
+    """
 
 
 class QueueStateFlag(IntFlag):
@@ -797,9 +800,15 @@ class VmBindOp(Struct):
 class VmBind(Struct):
     """struct drm_vnpu_vm_bind - Arguments of DRM_IOCTL_VNPU_VM_BIND
 
-    The operations are carried out in order, all or none: every error is
-    reported by the ioctl and then nothing has changed. Binds of a VM take
-    effect in the order of the calls. A submit waits for the binds before it.
+    The operations are carried out in order, all or none. Errors are found before
+    anything is changed and reported by the ioctl; after that a bind fails only
+    with ENODEV. Binds of a bind queue take effect in the order of the calls.
+
+    A submit waits by itself for the synchronous binds before it, and for what the
+    kernel has to map again because it had moved it, which is done in the order of
+    the VM's own bind queue. For an asynchronous bind it waits through a sync, or
+    not at all: until then its job finds the addresses as they were, and memory
+    that is to be unmapped stays where it is.
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
@@ -807,26 +816,34 @@ class VmBind(Struct):
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
+    bind_queue_id: Zero: the VM's own bind queue. There are no others yet: ENOENT.
+    pad: Zero.
     ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async.
     syncs: Array of struct drm_vnpu_sync.
     """
 
     _c_name_ = "struct drm_vnpu_vm_bind"
-    _size_ = 40
+    _size_ = 48
     _fields_ = (
         Field("vm_id", 0, "u32"),
         Field("flags", 4, "u32", symbols=VmBindFlag),
-        Field("ops", 8, "struct", struct=Array, element=VmBindOp),
-        Field("syncs", 24, "struct", struct=Array, element=Sync),
+        Field("bind_queue_id", 8, "u32"),
+        Field("pad", 12, "u32", zero=True),
+        Field("ops", 16, "struct", struct=Array, element=VmBindOp),
+        Field("syncs", 32, "struct", struct=Array, element=Sync),
     )
     __slots__ = (
         "vm_id",
         "flags",
+        "bind_queue_id",
+        "pad",
         "ops",
         "syncs",
     )
     vm_id: int
     flags: int
+    bind_queue_id: int
+    pad: int
     ops: Array
     syncs: Array
 
@@ -835,11 +852,15 @@ class VmBind(Struct):
         *,
         vm_id: int = 0,
         flags: int = 0,
+        bind_queue_id: int = 0,
+        pad: int = 0,
         ops: Array | None = None,
         syncs: Array | None = None,
     ) -> None:
         self.vm_id = vm_id
         self.flags = flags
+        self.bind_queue_id = bind_queue_id
+        self.pad = pad
         self.ops = Array() if ops is None else ops
         self.syncs = Array() if syncs is None else syncs
 
@@ -1051,8 +1072,8 @@ class Cmd(Struct):
 class SubmitJob(Struct):
     """struct drm_vnpu_submit_job - A job of a submit
 
-    It runs its command buffers in order when its waits, the binds of its VM and
-    the jobs before it in the queue have finished. A job without command buffers
+    It runs its command buffers in order when its waits, synchronous binds of its
+    VM and the jobs before it in the queue have finished. A job without command buffers
     only synchronizes. When it fails its fence carries an error: ETIME for a
     timeout, EIO for a fault, ECANCELED for jobs that were behind it; ENODEV when
     the device is gone. A job that the device had begun when all of it was reset
@@ -1146,7 +1167,7 @@ BO_CREATE = Ioctl("DRM_IOCTL_VNPU_BO_CREATE", 0xc0186441, BoCreate)
 BO_MMAP_OFFSET = Ioctl("DRM_IOCTL_VNPU_BO_MMAP_OFFSET", 0xc0106442, BoMmapOffset)
 VM_CREATE = Ioctl("DRM_IOCTL_VNPU_VM_CREATE", 0xc0086443, VmCreate)
 VM_DESTROY = Ioctl("DRM_IOCTL_VNPU_VM_DESTROY", 0xc0086444, VmDestroy)
-VM_BIND = Ioctl("DRM_IOCTL_VNPU_VM_BIND", 0xc0286445, VmBind)
+VM_BIND = Ioctl("DRM_IOCTL_VNPU_VM_BIND", 0xc0306445, VmBind)
 QUEUE_CREATE = Ioctl("DRM_IOCTL_VNPU_QUEUE_CREATE", 0xc0186446, QueueCreate)
 QUEUE_DESTROY = Ioctl("DRM_IOCTL_VNPU_QUEUE_DESTROY", 0xc0086447, QueueDestroy)
 QUEUE_QUERY = Ioctl("DRM_IOCTL_VNPU_QUEUE_QUERY", 0xc0386448, QueueQuery)
@@ -1281,14 +1302,22 @@ def vm_bind(
     *,
     vm_id: int = 0,
     flags: int = 0,
+    bind_queue_id: int = 0,
+    pad: int = 0,
     ops: Array | Sequence[VmBindOp] = (),
     syncs: Array | Sequence[Sync] = (),
 ) -> VmBind:
     """DRM_IOCTL_VNPU_VM_BIND
 
-    The operations are carried out in order, all or none: every error is
-    reported by the ioctl and then nothing has changed. Binds of a VM take
-    effect in the order of the calls. A submit waits for the binds before it.
+    The operations are carried out in order, all or none. Errors are found before
+    anything is changed and reported by the ioctl; after that a bind fails only
+    with ENODEV. Binds of a bind queue take effect in the order of the calls.
+
+    A submit waits by itself for the synchronous binds before it, and for what the
+    kernel has to map again because it had moved it, which is done in the order of
+    the VM's own bind queue. For an asynchronous bind it waits through a sync, or
+    not at all: until then its job finds the addresses as they were, and memory
+    that is to be unmapped stays where it is.
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
@@ -1296,12 +1325,14 @@ def vm_bind(
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
+    bind_queue_id: Zero: the VM's own bind queue. There are no others yet: ENOENT.
+    pad: Zero.
     ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async.
     syncs: Array of struct drm_vnpu_sync.
 
     Returns the argument as the kernel left it. Raises OSError.
     """
-    arg = VmBind(vm_id=vm_id, flags=flags)
+    arg = VmBind(vm_id=vm_id, flags=flags, bind_queue_id=bind_queue_id, pad=pad)
     return call(proc, file, VM_BIND, arg, {"ops": ops, "syncs": syncs})
 
 
@@ -1475,7 +1506,7 @@ DRM_IOCTL_VNPU_BO_CREATE = 0xc0186441
 DRM_IOCTL_VNPU_BO_MMAP_OFFSET = 0xc0106442
 DRM_IOCTL_VNPU_VM_CREATE = 0xc0086443
 DRM_IOCTL_VNPU_VM_DESTROY = 0xc0086444
-DRM_IOCTL_VNPU_VM_BIND = 0xc0286445
+DRM_IOCTL_VNPU_VM_BIND = 0xc0306445
 DRM_IOCTL_VNPU_QUEUE_CREATE = 0xc0186446
 DRM_IOCTL_VNPU_QUEUE_DESTROY = 0xc0086447
 DRM_IOCTL_VNPU_QUEUE_QUERY = 0xc0386448

@@ -468,17 +468,24 @@ struct drm_vnpu_vm_bind_op {
 	__u64 size;
 };
 
-/** @DRM_VNPU_VM_BIND_ASYNC: Return when the operations are queued; syncs are
- * allowed only with this flag.
+/** @DRM_VNPU_VM_BIND_ASYNC: Return when the operations are queued, to be carried
+ * out after the waits; syncs are allowed only with this flag. Without it the
+ * operations have been carried out when the ioctl returns.
  */
 #define DRM_VNPU_VM_BIND_ASYNC		(1u << 0)
 
 /**
  * struct drm_vnpu_vm_bind - Arguments of DRM_IOCTL_VNPU_VM_BIND
  *
- * The operations are carried out in order, all or none: every error is
- * reported by the ioctl and then nothing has changed. Binds of a VM take
- * effect in the order of the calls. A submit waits for the binds before it.
+ * The operations are carried out in order, all or none. Errors are found before
+ * anything is changed and reported by the ioctl; after that a bind fails only
+ * with ENODEV. Binds of a bind queue take effect in the order of the calls.
+ *
+ * A submit waits by itself for the synchronous binds before it, and for what the
+ * kernel has to map again because it had moved it, which is done in the order of
+ * the VM's own bind queue. For an asynchronous bind it waits through a sync, or
+ * not at all: until then its job finds the addresses as they were, and memory
+ * that is to be unmapped stays where it is.
  *
  * Errors: EINVAL also for a BO that is private to another VM or a range out of
  * the BO or the address space; E2BIG for more than max_bind_ops operations or
@@ -490,6 +497,14 @@ struct drm_vnpu_vm_bind {
 
 	/** @flags: Mask of DRM_VNPU_VM_BIND_ASYNC. */
 	__u32 flags;
+
+	/** @bind_queue_id: Zero: the VM's own bind queue. There are no others yet:
+	 * ENOENT.
+	 */
+	__u32 bind_queue_id;
+
+	/** @pad: Zero. */
+	__u32 pad;
 
 	/** @ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async. */
 	struct drm_vnpu_array ops;
@@ -622,8 +637,8 @@ struct drm_vnpu_cmd {
 /**
  * struct drm_vnpu_submit_job - A job of a submit
  *
- * It runs its command buffers in order when its waits, the binds of its VM and
- * the jobs before it in the queue have finished. A job without command buffers
+ * It runs its command buffers in order when its waits, synchronous binds of its
+ * VM and the jobs before it in the queue have finished. A job without command buffers
  * only synchronizes. When it fails its fence carries an error: ETIME for a
  * timeout, EIO for a fault, ECANCELED for jobs that were behind it; ENODEV when
  * the device is gone. A job that the device had begun when all of it was reset
