@@ -168,6 +168,21 @@ static inline struct vnpu_device *to_vnpu_device(struct drm_device *drm)
 	return container_of(drm, struct vnpu_device, drm);
 }
 
+/*
+ * How many hardware queues and contexts one open file may have: half of those
+ * that are there for clients, so that nobody can take all.
+ */
+static inline u32 vnpu_max_file_queues(struct vnpu_device *vdev)
+{
+	return DIV_ROUND_UP(vdev->num_queues - VNPU_FIRST_USER_QUEUE, 2);
+}
+
+static inline u32 vnpu_max_file_vms(struct vnpu_device *vdev)
+{
+	/* All contexts but the physical one are there. */
+	return DIV_ROUND_UP(vdev->num_contexts - 1, 2);
+}
+
 static inline u32 vnpu_read32(struct vnpu_device *vdev, u32 reg)
 {
 	return readl(vdev->regs + reg);

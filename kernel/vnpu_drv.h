@@ -11,13 +11,18 @@
 #include "vnpu_device.h"
 
 /*
- * Times that the queues of an open file have spent on engines. Referenced by
- * the file and its queues, because a queue may run jobs after the file is gone
- * and the times of a queue are not lost with it.
+ * Of an open file: times that its queues have spent on engines, and how many
+ * queues and VMs it has. Referenced by the file, its queues and its VMs, because
+ * a queue may run jobs after the file is gone and the times of a queue are not
+ * lost with it.
  */
 struct vnpu_stats {
 	struct kref ref;
 	atomic64_t busy_ns[VNPU_NUM_ENGINE_CLASSES];
+
+	/* Those included that only wait for the end of their jobs. */
+	atomic_t num_queues;
+	atomic_t num_vms;
 };
 
 struct vnpu_stats *vnpu_stats_get(struct vnpu_stats *stats);

@@ -69,9 +69,8 @@ static int vnpu_query_device(struct vnpu_query *query)
 		.va_start = VNPU_VM_VA_START,
 		.va_end = VNPU_VM_VA_END,
 		.page_size = 1u << VNPU_PAGE_SHIFT,
-		.max_queues = vdev->num_queues - VNPU_FIRST_USER_QUEUE,
-		/* All contexts but the physical one. */
-		.max_vms = vdev->num_contexts - 1,
+		.max_queues = vnpu_max_file_queues(vdev),
+		.max_vms = vnpu_max_file_vms(vdev),
 		.max_submit_jobs = VNPU_MAX_JOBS,
 		.max_submit_cmds = VNPU_MAX_CMDS,
 		.max_cmd_bytes = VNPU_CMD_MAX_BYTES,

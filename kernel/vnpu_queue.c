@@ -25,6 +25,8 @@ static void vnpu_queue_free(struct vnpu_queue *queue)
 
 	drm_sched_entity_destroy(&queue->entity);
 	vnpu_ring_destroy(queue->ring);
+	atomic_dec(&queue->stats->num_queues);
+	vnpu_stats_put(queue->stats);
 	vnpu_vm_put(queue->vm);
 	kfree(queue);
 
@@ -193,7 +195,7 @@ static int vnpu_queue_init_ring(struct vnpu_queue *queue, struct vnpu_file *vfil
 	return ret;
 }
 
-/* Takes over the reference to @vm if it succeeds. */
+/* Takes over the reference to @vm and the place in the count if it succeeds. */
 static struct vnpu_queue *vnpu_queue_create(struct vnpu_file *vfile, struct vnpu_vm *vm,
 					    const struct drm_vnpu_queue_create *args)
 {
@@ -216,6 +218,7 @@ static struct vnpu_queue *vnpu_queue_create(struct vnpu_file *vfile, struct vnpu
 		return ERR_PTR(ret);
 	}
 
+	queue->stats = vnpu_stats_get(vfile->stats);
 	drm_dev_get(&queue->vdev->drm);
 	return queue;
 }
@@ -236,10 +239,14 @@ int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 	if (!vm)
 		return -ENOENT;
 
+	ret = -EDQUOT;
+	if (!atomic_add_unless(&vfile->stats->num_queues, 1, vnpu_max_file_queues(vfile->vdev)))
+		goto err_vm;
+
 	queue = vnpu_queue_create(vfile, vm, args);
 	if (IS_ERR(queue)) {
-		vnpu_vm_put(vm);
-		return PTR_ERR(queue);
+		ret = PTR_ERR(queue);
+		goto err_count;
 	}
 
 	/* Last: from here on other threads can find it. */
@@ -247,6 +254,12 @@ int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 	if (ret)
 		vnpu_queue_put(queue);
 
+	return ret;
+
+err_count:
+	atomic_dec(&vfile->stats->num_queues);
+err_vm:
+	vnpu_vm_put(vm);
 	return ret;
 }
 

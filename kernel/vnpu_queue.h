@@ -14,6 +14,7 @@ struct drm_file;
 struct vnpu_device;
 struct vnpu_file;
 struct vnpu_ring;
+struct vnpu_stats;
 struct vnpu_vm;
 
 /* Most jobs of a submit, and most command buffers of each. */
@@ -28,6 +29,7 @@ struct vnpu_queue {
 	struct kref ref;
 	struct vnpu_device *vdev;
 	struct vnpu_vm *vm;
+	struct vnpu_stats *stats;
 	struct vnpu_ring *ring;
 
 	/* Jobs are armed and pushed under the reservation of @vm. */

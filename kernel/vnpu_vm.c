@@ -377,6 +377,8 @@ static void vnpu_vm_teardown(struct vnpu_vm *vm)
 
 	vnpu_pt_fini(&vm->pt);
 	xa_erase(&vm->vdev->vms, vm->ctx);
+	atomic_dec(&vm->stats->num_vms);
+	vnpu_stats_put(vm->stats);
 	drm_gpuvm_put(&vm->base);
 }
 
@@ -460,9 +462,15 @@ int vnpu_ioctl_vm_create(struct drm_device *drm, void *data,
 	if (args->flags)
 		return -EINVAL;
 
+	if (!atomic_add_unless(&vfile->stats->num_vms, 1, vnpu_max_file_vms(vfile->vdev)))
+		return -EDQUOT;
+
 	vm = vnpu_vm_create(to_vnpu_device(drm));
-	if (IS_ERR(vm))
+	if (IS_ERR(vm)) {
+		atomic_dec(&vfile->stats->num_vms);
 		return PTR_ERR(vm);
+	}
+	vm->stats = vnpu_stats_get(vfile->stats);
 
 	/* From here on another thread may destroy it. */
 	ret = xa_alloc(&vfile->vms, &args->id, vm, XA_LIMIT(1, U32_MAX),

@@ -19,6 +19,7 @@
 #include "vnpu_pt.h"
 
 struct dma_fence;
+struct vnpu_stats;
 struct drm_device;
 struct drm_exec;
 struct drm_file;
@@ -67,6 +68,9 @@ struct vnpu_vm {
 	 * protected by the VM's reservation.
 	 */
 	struct list_head rebind;
+
+	/** @stats: Those of the file that made it, which count it. */
+	struct vnpu_stats *stats;
 
 	/** @last_bind: Finished fence of the last bind job, or NULL; protected by
 	 * the VM's reservation.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import MIB, PAGE, PLACEMENTS, Copier, Gate, pattern, raises_errno
 
-from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Priority
+from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Device, Priority
 from vnpu.hw.codes import Activation, Dtype, EltwiseOp, ReduceOp, SignalOp
 from vnpu.hw.packets import Copy, Copy2d, Eltwise, Fill, Gemm, Nop, Reduce, Signal
 
@@ -310,8 +310,6 @@ def test_high_priority_overtakes(npu):
 
 
 def test_high_priority_needs_capability(guest):
-    from vnpu.accel import Device
-
     proc = guest.spawn()
     dev = Device.open(proc)
     proc.setuid(1000, 1000)
@@ -321,15 +319,31 @@ def test_high_priority_needs_capability(guest):
         dev.queue_create(vm, engine=COPY, priority=Priority.HIGH)
 
 
-def test_all_hardware_queues_then_one_more(npu):
+def test_most_queues_of_a_client_then_one_more(npu):
     vm = npu.vm_create()
     limit = npu.query_device().max_queues
     queues = [npu.queue_create(vm, engine=COPY) for _ in range(limit)]
+    for _ in range(3):
+        with raises_errno(errno.EDQUOT):
+            npu.queue_create(vm, engine=COPY)
+        queues[3].submit([Nop()]).wait()
+        queues.pop().destroy()
+        queues.append(npu.queue_create(vm, engine=TENSOR))
+        queues[-1].submit([Nop()]).wait()
+
+
+def test_all_hardware_queues_then_one_more(npu, guest):
+    """Two clients can have them all; a third gets one when one is given back."""
+    clients = [npu, *(Device.open(guest.spawn()) for _ in range(2))]
+    vms = [dev.vm_create() for dev in clients]
+    queues = []
+    for dev, vm in zip(clients[:2], vms, strict=False):
+        queues += [dev.queue_create(vm) for _ in range(dev.query_device().max_queues)]
     with raises_errno(errno.EBUSY):
-        npu.queue_create(vm, engine=COPY)
-    queues[3].submit([Nop()]).wait()
+        clients[2].queue_create(vms[2])
+    queues[0].submit([Nop()]).wait()
     queues.pop().destroy()
-    npu.queue_create(vm, engine=TENSOR).submit([Nop()]).wait()
+    clients[2].queue_create(vms[2]).submit([Nop()]).wait()
 
 
 @pytest.mark.parametrize("engine", [2, 7, 0xFFFFFFFF])

@@ -158,7 +158,7 @@ def test_random_arguments(calls, ioctl):
     """Garbage gets an errno of the documentation or works, and harms nothing."""
     allowed = {
         0, errno.EINVAL, errno.ENOENT, errno.EFAULT, errno.E2BIG, errno.ENOSPC, errno.EBUSY,
-        errno.ENOMEM, errno.EACCES, errno.EOPNOTSUPP,
+        errno.ENOMEM, errno.EACCES, errno.EOPNOTSUPP, errno.EDQUOT,
     }  # fmt: skip
     generator = random.Random(ioctl.nr)
     batch = calls.proc.batch()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import MIB, PAGE, PLACEMENTS, Copier, Gate, fill_bo, pattern, raises_errno
 
-from vnpu.accel import COPY, SYSTEM, VRAM
+from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.codes import Fault
 from vnpu.hw.packets import Copy, Fill, Nop
 from vnpu.uapi import abi
@@ -429,13 +429,48 @@ def test_destroyed_vm_lives_for_its_queues(npu):
     assert bo.read(4) == b"\5\0\0\0"
 
 
-def test_all_contexts_then_one_more(npu):
+def test_most_vms_of_a_client_then_one_more(npu):
     limit = npu.query_device().max_vms
     vms = [npu.vm_create() for _ in range(limit)]
-    with raises_errno(errno.EBUSY):
+    with raises_errno(errno.EDQUOT):
         npu.vm_create()
     vms.pop().destroy()
+    npu.vm_create()
+    with raises_errno(errno.EDQUOT):
+        npu.vm_create()
+    for vm in vms:
+        vm.destroy()
     npu.queue_create(npu.vm_create(), engine=COPY).submit([Nop()]).wait()
+
+
+def test_vm_that_has_to_wait_for_its_job_counts(npu):
+    """Who destroys it cannot have another in its place before the job has ended."""
+    c = Copier(npu)
+    gate = Gate(npu, c.vm)
+    fence = c.queue.submit(gate.packets())
+    others = [npu.vm_create() for _ in range(npu.query_device().max_vms - 1)]
+    c.vm.destroy()
+    c.queue.destroy()
+    with raises_errno(errno.EDQUOT):
+        npu.vm_create()
+    gate.open()
+    fence.wait()
+    for other in others:
+        other.destroy()
+    npu.vm_create()
+
+
+def test_all_contexts_then_one_more(npu, guest):
+    """Two clients can have them all; a third gets one when one is given back."""
+    limit = npu.query_device().max_vms
+    second, third = (Device.open(guest.spawn()) for _ in range(2))
+    vms = [npu.vm_create() for _ in range(limit)]
+    with raises_errno(errno.EBUSY):
+        vms += [second.vm_create() for _ in range(limit)]
+    with raises_errno(errno.EBUSY):
+        third.vm_create()
+    vms.pop().destroy()
+    third.queue_create(third.vm_create(), engine=COPY).submit([Nop()]).wait()
 
 
 def test_recycled_context_maps_nothing_old(npu):

@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "a9c310c07ce17694bfde5326cf9cf95a5853bb37112f68ec91cb48929c14c622"
+HEADER_SHA256 = "32c8c541166cdf779012de9b22ff1736193050029a023bcb66974f245d57d05f"
 
 
 
@@ -297,8 +297,9 @@ class DeviceInfo(Struct):
     va_start: First virtual address that can be bound.
     va_end: First virtual address above those that can be bound.
     page_size: Granularity of bindings, in bytes.
-    max_queues: Queues that clients can have together.
-    max_vms: Address spaces that clients can have together.
+    max_queues: Queues that a client can have, those included that were destroyed and
+        still have jobs. There are fewer if others have many.
+    max_vms: Address spaces that a client can have; as max_queues.
     max_submit_jobs: Most jobs of one submit.
     max_submit_cmds: Most command buffers of one job.
     max_cmd_bytes: Largest command buffer.
@@ -675,7 +676,7 @@ class BoMmapOffset(Struct):
 class VmCreate(Struct):
     """struct drm_vnpu_vm_create - Arguments of DRM_IOCTL_VNPU_VM_CREATE
 
-    Errors: EBUSY when all contexts are in use.
+    Errors: EDQUOT for more than max_vms; EBUSY when all contexts are in use.
 
     flags: Zero.
     id: Out: ID of the VM.
@@ -868,8 +869,8 @@ class VmBind(Struct):
 class QueueCreate(Struct):
     """struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
 
-    Errors: EACCES for a priority that the caller may not have; EBUSY when all
-    hardware queues are in use.
+    Errors: EACCES for a priority that the caller may not have; EDQUOT for more
+    than max_queues; EBUSY when all hardware queues are in use.
 
     vm_id: VM in which its command buffers run.
     engine_class: One of enum drm_vnpu_engine_class.
@@ -1263,7 +1264,7 @@ def vm_create(
 ) -> VmCreate:
     """DRM_IOCTL_VNPU_VM_CREATE
 
-    Errors: EBUSY when all contexts are in use.
+    Errors: EDQUOT for more than max_vms; EBUSY when all contexts are in use.
 
     flags: Zero.
 
@@ -1349,8 +1350,8 @@ def queue_create(
 ) -> QueueCreate:
     """DRM_IOCTL_VNPU_QUEUE_CREATE
 
-    Errors: EACCES for a priority that the caller may not have; EBUSY when all
-    hardware queues are in use.
+    Errors: EACCES for a priority that the caller may not have; EDQUOT for more
+    than max_queues; EBUSY when all hardware queues are in use.
 
     vm_id: VM in which its command buffers run.
     engine_class: One of enum drm_vnpu_engine_class.

@@ -39,6 +39,7 @@ extern "C" {
  * - EFAULT: user memory cannot be read or written
  * - ENOMEM: out of system memory
  * - ENOSPC: out of VRAM: what others use at the moment does not fit beside it
+ * - EDQUOT: more VMs or queues than one client may have
  * - EBUSY: all contexts or hardware queues of the device are in use
  * - E2BIG: more than there can ever be: of memory, or elements of an array
  * - ECANCELED: the queue is banned
@@ -198,10 +199,12 @@ struct drm_vnpu_device_info {
 	/** @page_size: Granularity of bindings, in bytes. */
 	__u32 page_size;
 
-	/** @max_queues: Queues that clients can have together. */
+	/** @max_queues: Queues that a client can have, those included that were
+	 * destroyed and still have jobs. There are fewer if others have many.
+	 */
 	__u32 max_queues;
 
-	/** @max_vms: Address spaces that clients can have together. */
+	/** @max_vms: Address spaces that a client can have; as @max_queues. */
 	__u32 max_vms;
 
 	/** @max_submit_jobs: Most jobs of one submit. */
@@ -399,7 +402,7 @@ struct drm_vnpu_bo_mmap_offset {
 /**
  * struct drm_vnpu_vm_create - Arguments of DRM_IOCTL_VNPU_VM_CREATE
  *
- * Errors: EBUSY when all contexts are in use.
+ * Errors: EDQUOT for more than max_vms; EBUSY when all contexts are in use.
  */
 struct drm_vnpu_vm_create {
 	/** @flags: Zero. */
@@ -530,8 +533,8 @@ enum drm_vnpu_queue_priority {
 /**
  * struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
  *
- * Errors: EACCES for a priority that the caller may not have; EBUSY when all
- * hardware queues are in use.
+ * Errors: EACCES for a priority that the caller may not have; EDQUOT for more
+ * than max_queues; EBUSY when all hardware queues are in use.
  */
 struct drm_vnpu_queue_create {
 	/** @vm_id: VM in which its command buffers run. */
