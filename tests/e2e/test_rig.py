@@ -109,6 +109,31 @@ def test_thread_blocks_alone_and_ends_alone(proc):
         thread.syscall("getpid")
 
 
+def test_many_threads(guest, proc):
+    """As many as programs of today have, and nothing of them stays."""
+
+    def pages():
+        return int(guest.read_file(f"/proc/{proc.pid}/statm").split()[0])
+
+    proc.thread().exit()
+    proc.syscall("getpid")  # the first call makes room for answers
+    before = pages()
+    threads = [proc.thread() for _ in range(512)]
+    pending = [thread.syscall_async("gettid") for thread in threads]
+    assert [p.result() for p in pending] == [thread.tid for thread in threads]
+    for thread in threads:
+        thread.exit()
+    assert proc.syscall("getpid") == proc.pid
+    assert len(guest.listdir(f"/proc/{proc.pid}/fd")) == 4, "0 to 2, and the socket"
+    assert pages() - before < 256, "the threads' stacks were left"
+
+
+def test_fork_of_a_thread_ends_as_a_process_does(proc):
+    child = proc.thread().fork()
+    assert child.syscall("getpid") == child.pid != proc.pid
+    assert child.exit(5) == 5 << 8
+
+
 def test_threads_of_a_killed_process_are_reported(proc):
     thread = proc.thread()
     read_end, _ = pipe(proc)

@@ -17,7 +17,7 @@
 #include "port.h"
 #include "remote.h"
 
-#define MAX_POLLED	1024
+#define MAX_POLLED	4096
 /* Above this, who fills a queue is not read from until it drains. */
 #define QUEUE_LIMIT	(16u << 20)
 /* How often a port without a host is looked at; the kernel gives no event. */

@@ -25,15 +25,39 @@
 static void leave(int socket, int status) __attribute__((noreturn));
 static void leave(int socket, int status)
 {
+	sys1(SYS_close, socket);
+	for (;;)
+		sys1(SYS_exit_group, status);
+}
+
+/* From the first of the two calls on there is no stack to return to. */
+static void unmap_and_exit(void *stack) __attribute__((noreturn));
+static void unmap_and_exit(void *stack)
+{
+	__asm__ volatile("syscall\n"
+			 "	mov %[exit], %%eax\n"
+			 "	xor %%edi, %%edi\n"
+			 "	syscall\n"
+			 :
+			 : "a"(SYS_munmap), "D"(stack), "S"((unsigned long)THREAD_STACK),
+			   [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+	__builtin_unreachable();
+}
+
+static void leave_thread(int socket, void *stack) __attribute__((noreturn));
+static void leave_thread(int socket, void *stack)
+{
+	unsigned long all = ~0ul;
+
+	/* A handler would need the stack. */
+	sys6(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, 0, sizeof(all), 0, 0);
 	/*
 	 * Threads share the descriptor table: without the close nobody would
-	 * see this one go. When all are gone, so is the process.
+	 * see this one go.
 	 */
 	sys1(SYS_close, socket);
-	if (sys1(SYS_getpid, 0) == sys1(SYS_gettid, 0))
-		sys1(SYS_exit_group, status);
-	for (;;)
-		sys1(SYS_exit, status);
+	unmap_and_exit(stack);
 }
 
 /* Receives exactly @length bytes, and the descriptor that comes with them. */
@@ -126,25 +150,25 @@ static void close_sockets_but(int socket)
 	sys3(SYS_close_range, socket + 1, ~0u, 0);
 }
 
-static void start_thread(void *socket) __attribute__((noreturn, used));
-static void start_thread(void *socket)
+static void start_thread(long socket, void *stack) __attribute__((noreturn, used));
+static void start_thread(long socket, void *stack)
 {
-	process_loop((int)(long)socket);
+	process_loop((int)socket, stack);
 }
 
 /*
  * clone() for a child that begins on its own stack. The C library's wrapper is
  * out of the question because its thread functions expect their own TLS.
  */
-long clone_thread(unsigned long flags, void *stack_top, void *socket);
+long clone_thread(unsigned long flags, void *stack_top, long socket, void *stack);
 __asm__(".text\n"
 	".globl clone_thread\n"
 	".type clone_thread, @function\n"
 	"clone_thread:\n"
 	"	mov %rdx, %r9\n"
+	"	mov %rcx, %r8\n"	/* a TLS that the flags do not ask for */
 	"	xor %edx, %edx\n"
 	"	xor %r10d, %r10d\n"
-	"	xor %r8d, %r8d\n"
 	"	mov $56, %eax\n"
 	"	syscall\n"
 	"	test %rax, %rax\n"
@@ -152,6 +176,7 @@ __asm__(".text\n"
 	"	ret\n"
 	"1:	xor %ebp, %ebp\n"
 	"	mov %r9, %rdi\n"
+	"	mov %r8, %rsi\n"
 	"	call start_thread\n"
 	"	ud2\n"
 	".size clone_thread, . - clone_thread\n");
@@ -166,7 +191,7 @@ static long make_thread(int socket)
 
 	if (stack < 0)
 		return stack;
-	tid = clone_thread(flags, (void *)(stack + THREAD_STACK), (void *)(long)socket);
+	tid = clone_thread(flags, (void *)(stack + THREAD_STACK), socket, (void *)stack);
 	if (tid < 0)
 		sys2(SYS_munmap, stack, THREAD_STACK);
 	return tid;
@@ -214,7 +239,7 @@ static bool run(int socket, const struct frame *request, struct buffer *in, stru
 	return answer(socket, request, 0, out->memory, (size_t)length);
 }
 
-void process_loop(int socket)
+void process_loop(int socket, void *stack)
 {
 	struct buffer in = { 0 }, out = { 0 };
 	struct frame request;
@@ -242,6 +267,9 @@ void process_loop(int socket)
 	}
 	buffer_free(&in);
 	buffer_free(&out);
+	/* What a thread has forked runs on that stack too, but is a process. */
+	if (stack && sys1(SYS_getpid, 0) != sys1(SYS_gettid, 0))
+		leave_thread(socket, stack);
 	leave(socket, status);
 }
 
@@ -277,5 +305,5 @@ void process_main(int socket)
 	sys1(SYS_setsid, 0);
 	guarded_init();
 	install_interrupts();
-	process_loop(socket);
+	process_loop(socket, NULL);
 }

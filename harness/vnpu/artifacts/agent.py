@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from vnpu.artifacts import compiler
 from vnpu.base import cache, paths, progress
 from vnpu.base.tool import run
 
@@ -27,4 +28,5 @@ def build() -> Path:
             shutil.move(objects / PRODUCT, work / PRODUCT)
             shutil.rmtree(objects)
 
-    return cache.artifact("agent", cache.digest(source), make) / PRODUCT
+    key = cache.digest(source, Path(__file__), *compiler.identity())
+    return cache.artifact("agent", key, make) / PRODUCT

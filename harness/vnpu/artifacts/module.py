@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from vnpu.artifacts import settings
+from vnpu.artifacts import compiler, settings
 from vnpu.artifacts.kernel.artifact import KernelArtifact
 from vnpu.base import cache, paths, progress
 from vnpu.base.locks import lock
@@ -33,7 +33,9 @@ class ModuleArtifact:
 def build(kernel: KernelArtifact) -> ModuleArtifact:
     """Build the driver for ``kernel``, with the compiler's extra warnings (W=1) on."""
     source = paths.repo_root() / "kernel"
-    key = cache.digest(kernel.key, source, *settings.driver_options())
+    # The kernel's makefiles take no compiler from the environment.
+    made_by = (compiler.version(), Path(__file__))
+    key = cache.digest(kernel.key, source, *settings.driver_options(), *made_by)
 
     def make(work: Path) -> None:
         with lock(f"module-build-{kernel.key}"):

@@ -18,9 +18,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import which
 from types import FrameType
 from typing import Any
 
+from vnpu.base import locks
 from vnpu.base.errors import BuildError, SetupError
 
 #: Debian package of each tool that is not named after its package
@@ -126,22 +128,37 @@ def run(
 def _spawn(
     args: list[str], reason: str, cwd: Path | None, env: Mapping[str, str] | None
 ) -> subprocess.Popen[str]:
+    environment = {**os.environ, "LANG": "C", "LC_ALL": "C.UTF-8", **(env or {})}
+    if cwd is not None and not cwd.is_dir():
+        raise BuildError(f"could not {reason}: {cwd} is not a directory")
+    if which(args[0], path=environment.get("PATH")) is None:
+        raise missing(args[0], reason)
     try:
         return subprocess.Popen(
-            args,
+            [*_ended_with_us(), *args],
             cwd=cwd,
-            env={**os.environ, "LANG": "C", "LC_ALL": "C.UTF-8", **(env or {})},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             process_group=0,
+            # If we are killed, the tool's children may work for a moment longer,
+            # and nobody must think that what they write to is free.
+            pass_fds=locks.inherited(),
         )
     except FileNotFoundError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise BuildError(f"could not {reason}: {cwd} is not a directory") from error
         raise missing(args[0], reason) from error
+
+
+def _ended_with_us() -> list[str]:
+    """A command prefix: the kernel asks the tool to end when we are killed.
+
+    make and ninja then end their children.
+    """
+    setpriv = which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:

@@ -10,6 +10,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 
+from vnpu.base import deadline
 from vnpu.base.errors import RigError
 from vnpu.guest import syscalls
 from vnpu.guest.errors import GuestTimeout, ProcessGone
@@ -308,6 +309,7 @@ class Guest:
             raise self._explain() from error
 
     def _wait_longer(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        timeout_s = deadline.scaled(timeout_s)
         before = self._starved_s()
         granted = 0.0
         while True:

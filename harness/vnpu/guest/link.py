@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from vnpu.guest import protocol
-from vnpu.guest.protocol import REPLY, Frame, FrameReader, FrameType
+from vnpu.guest.protocol import REPLY, Frame, FrameReader, FrameType, ProtocolError
 
 _CHUNK = 1 << 18
 
@@ -154,11 +154,22 @@ class Link:
         finally:
             self._changed.acquire()
             self._receiving = False
-            if data:
-                for frame in self._reader.feed(data):
-                    self._dispatch(frame)
+            # Also if this fails: another thread has to see that, or read itself.
+            self._changed.notify_all()
+        if data:
+            self._take_in(data)
             self._changed.notify_all()
         return data is not None
+
+    def _take_in(self, data: bytes) -> None:
+        """Raises ProtocolError; nothing that comes after garbage can be believed."""
+        try:
+            for frame in self._reader.feed(data):
+                self._dispatch(frame)
+        except ProtocolError:
+            self.closed = True
+            self._sock.close()
+            raise
 
     def _read(self, timeout_s: float) -> bytes | None:
         try:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
+from vnpu.base.errors import RigError
+
 PORT_NAME = "vnpu.agent"
 VERSION = 1
 MAGIC = 0x41504E56
@@ -86,7 +88,7 @@ class RunFlag(IntFlag):
 STOP_ON_ERROR = 1
 
 
-class ProtocolError(ValueError):
+class ProtocolError(RigError, ValueError):
     """Bytes that are not of this protocol."""
 
 

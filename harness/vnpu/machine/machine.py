@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from vnpu.base import deadline
 from vnpu.base.errors import GuestKernelError, RigError
 from vnpu.guest.guest import Guest
 from vnpu.guest.link import Link
@@ -112,7 +113,7 @@ class Machine:
         machine = cls(description, backing, memory)
         try:
             machine.connect_monitor()
-            machine.meet_agent(timeout_s, booting=True)
+            machine.meet_agent(deadline.scaled(timeout_s), booting=True)
         except BaseException:
             machine.close()
             raise

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from qemu.qmp import ConnectError, EventListener, ExecInterruptedError, QMPClient, QMPError
 
+from vnpu.base import deadline
 from vnpu.base.errors import RigError
 
 T = TypeVar("T")
@@ -82,6 +83,7 @@ class Qmp:
 
     def _run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
         try:
-            return self._loop.run_until_complete(asyncio.wait_for(work, timeout_s))
+            patience = deadline.scaled(timeout_s)
+            return self._loop.run_until_complete(asyncio.wait_for(work, patience))
         except TimeoutError as error:
             raise QmpError(f"QEMU's monitor was silent for {timeout_s:g} s") from error

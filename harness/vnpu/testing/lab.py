@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from vnpu.base.errors import RigError, VnpuError
 from vnpu.machine.config import MachineConfig
 from vnpu.machine.images import Images, prepare
 from vnpu.machine.machine import Machine
@@ -13,6 +14,10 @@ from vnpu.machine.template import Template
 
 #: machines of which a used clone is kept; tests of one kind mostly follow each other
 _POOLS = 2
+
+
+class NotRun(RigError):
+    """A test that needs a machine which did not boot before."""
 
 
 class Lab:
@@ -25,6 +30,7 @@ class Lab:
         self._extra = extra
         self._images = images
         self._pools: OrderedDict[MachineConfig, Pool] = OrderedDict()
+        self._refused: dict[MachineConfig, VnpuError] = {}
 
     @property
     def images(self) -> Images:
@@ -50,12 +56,24 @@ class Lab:
 
     def _pool(self, config: MachineConfig) -> Pool:
         if config not in self._pools:
-            template = Template.ensure(self.images, config)
-            self._pools[config] = Pool(template, extra=self._extra)
+            self._pools[config] = Pool(self._boot_once(config), extra=self._extra)
         self._pools.move_to_end(config)
         while len(self._pools) > _POOLS:
             self._drop(next(iter(self._pools)))
         return self._pools[config]
+
+    def _boot_once(self, config: MachineConfig) -> Template:
+        """The template; one that could not be made is not tried again for each test."""
+        if config in self._refused:
+            raise NotRun(
+                "not run: this machine did not boot for an earlier test either: "
+                + self._refused[config].message
+            )
+        try:
+            return Template.ensure(self.images, config)
+        except VnpuError as error:
+            self._refused[config] = error
+            raise
 
     def _drop(self, config: MachineConfig) -> None:
         pool = self._pools.pop(config)

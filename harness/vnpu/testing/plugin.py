@@ -14,7 +14,7 @@ import pytest
 
 from vnpu.base import progress
 from vnpu.base.errors import GuestKernelError, VnpuError
-from vnpu.testing import hold, options, verdict
+from vnpu.testing import hold, options, verdict, watchdog
 from vnpu.testing.machines import (
     MACHINE_KEY,
     PASSED_KEY,
@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Add the markers; only one process of a parallel run talks and writes the report."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(watchdog.Watchdog(), "vnpu-watchdog")
     if hasattr(config, "workerinput"):
         progress.set_quiet(True)
     elif config.getoption("--vnpu-html"):

@@ -43,7 +43,8 @@ def build(kernel: KernelArtifact, module: ModuleArtifact) -> Path:
     """
     program = agent.build()
     shell = _busybox()
-    key = cache.digest(kernel.key, module.key, program, str(shell.stat().st_size), Path(__file__))
+    code = [Path(part) for part in (__file__, cpio.__file__, modinfo.__file__)]
+    key = cache.digest(kernel.key, module.key, program, shell, *code)
 
     def make(work: Path) -> None:
         with progress.step(f"make the initramfs for {kernel.release}"):
