@@ -14,47 +14,52 @@ from vnpu.artifacts.kernel.artifact import KernelArtifact
 from vnpu.base import cache, paths, progress
 from vnpu.base.locks import lock
 from vnpu.base.tool import run
+from vnpu.target import Target, current
 
-#: what Kconfig would set in a kernel tree
-_CONFIG = ("CONFIG_DRM_ACCEL_VNPU=m",)
-_KUNIT_CONFIG = "CONFIG_DRM_ACCEL_VNPU_KUNIT_TEST=m"
 _WARNING = re.compile(r"^(?P<file>[^\s:]+):\d+(:\d+)?: (warning|error): .*")
 
 
 @dataclass(frozen=True)
 class ModuleArtifact:
-    """vnpu.ko and, where the kernel has KUnit, vnpu_kunit.ko."""
+    """The driver and, where the kernel has KUnit, the module with its unit tests."""
 
     ko: Path
     kunit: Path | None
     key: str
 
 
-def build(kernel: KernelArtifact) -> ModuleArtifact:
+def _source(target: Target) -> Path:
+    assert target.source, f"{target.name} comes with the kernel"
+    return paths.repo_root() / target.source
+
+
+def build(kernel: KernelArtifact, target: Target | None = None) -> ModuleArtifact:
     """Build the driver for ``kernel``, with the compiler's extra warnings (W=1) on."""
-    source = paths.repo_root() / "kernel"
+    target = target or current()
+    source = _source(target)
+    products = [f"{name}.ko" for name in (target.module, target.kunit) if name]
     # The kernel's makefiles take no compiler from the environment.
     made_by = (compiler.version(), Path(__file__))
     key = cache.digest(kernel.key, source, *settings.driver_options(), *made_by)
 
     def make(work: Path) -> None:
         with lock(f"module-build-{kernel.key}"):
-            folder = _compile(kernel, source)
-            for name in ("vnpu.ko", "vnpu_kunit.ko"):
+            folder = _compile(kernel, target)
+            for name in products:
                 for product in folder.rglob(name):
                     shutil.copy2(product, work / name)
 
     folder = cache.artifact("module", key, make, keep=8)
-    kunit = folder / "vnpu_kunit.ko"
-    return ModuleArtifact(folder / "vnpu.ko", kunit if kunit.exists() else None, key)
+    kunit = folder / f"{target.kunit}.ko"
+    return ModuleArtifact(folder / products[0], kunit if kunit.exists() else None, key)
 
 
 def lint_build(kernel: KernelArtifact) -> list[str]:
     """Compile everything anew under sparse and W=1; gives the warnings about our files."""
-    source = paths.repo_root() / "kernel"
+    target = current()
     with lock(f"module-build-{kernel.key}"):
         folder = _work_dir(kernel, "lint")
-        lines = _make_modules(kernel, source, folder, "C=2")
+        lines = _make_modules(kernel, target, folder, "C=2")
     found = [match for match in map(_WARNING.match, lines) if match]
     ours = [match for match in found if _is_ours(match["file"], folder)]
     return [match[0].replace(f"{folder}/", "kernel/") for match in ours]
@@ -66,10 +71,10 @@ def _is_ours(name: str, folder: Path) -> bool:
     return path.is_relative_to(folder) or (not path.is_absolute() and (folder / path).exists())
 
 
-def _compile(kernel: KernelArtifact, source: Path) -> Path:
+def _compile(kernel: KernelArtifact, target: Target) -> Path:
     folder = _work_dir(kernel, "build")
-    with progress.step(f"build vnpu.ko for {kernel.release}"):
-        _make_modules(kernel, source, folder)
+    with progress.step(f"build {target.module}.ko for {kernel.release}"):
+        _make_modules(kernel, target, folder)
     return folder
 
 
@@ -78,15 +83,18 @@ def _work_dir(kernel: KernelArtifact, purpose: str) -> Path:
     return paths.cache_dir() / "module-build" / f"{kernel.key}-{purpose}"
 
 
-def _make_modules(kernel: KernelArtifact, source: Path, folder: Path, *overrides: str) -> list[str]:
-    cache.sync(source, folder)
+def _make_modules(
+    kernel: KernelArtifact, target: Target, folder: Path, *overrides: str
+) -> list[str]:
+    cache.sync(_source(target), folder)
     for stale in folder.rglob("*.ko"):
         stale.unlink()
     if overrides:  # a check has to see every file again
         for stale in folder.rglob("*.o"):
             stale.unlink()
-    config = [*_CONFIG, *settings.driver_options()]
-    config += [_KUNIT_CONFIG] if _has_kunit(kernel) else []
+    config = [*target.settings, *settings.driver_options()]
+    if target.kunit_setting and _has_kunit(kernel):
+        config.append(target.kunit_setting)
     return run(
         ["make", "-C", kernel.build_dir, f"M={folder}", f"-j{os.cpu_count() or 1}", "W=1",
          *config, *overrides, "modules"],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vnpu.base.errors import VnpuError
 from vnpu.cli import child
 from vnpu.cli.where import tell_root
+from vnpu.target import TARGETS, current
 
 if TYPE_CHECKING:
     from vnpu.machine.config import MachineConfig
@@ -110,7 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         help="stop at a failed test with its machine running and a gdb server in it; one worker",
     )
     test.add_argument(
-        "paths", nargs="*", metavar="PATH", help="default tests/e2e; after -- options of pytest"
+        "--target", choices=sorted(TARGETS), help=f"what to test (default: {current().name})"
+    )
+    test.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="default all of the target; after -- options of pytest",
     )
     test.set_defaults(run=_test)
 
@@ -193,6 +200,7 @@ def _test(arguments: argparse.Namespace) -> int:
         expression=arguments.k,
         jobs=arguments.jobs,
         keep_vm=arguments.keep_vm,
+        target=arguments.target,
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from vnpu.base import paths, progress
 from vnpu.base.errors import SetupError
 from vnpu.cli import child
 from vnpu.cli.where import tell_root
+from vnpu.target import DEFAULT, VARIABLE, current
 
 #: pytest's exit statuses in terms of ours (see ``vnpu --help``), with what to say
 _STATUSES = {
@@ -32,23 +34,27 @@ def run(
     expression: str | None = None,
     jobs: int = 1,
     keep_vm: bool = False,
+    target: str | None = None,
 ) -> int:
     """Test on a kernel lane; gives an exit status of the ``vnpu`` command.
 
     ``chosen`` are files, directories and node ids, relative to the current
     directory or to the checkout, and options of pytest; without any of the
-    former all of tests/e2e runs. ``expression`` is pytest's ``-k``.
+    former all tests of the target run. ``expression`` is pytest's ``-k``.
     Raises SetupError, BuildError, KeyboardInterrupt.
     """
     from vnpu.machine.images import prepare
 
+    if target:
+        os.environ[VARIABLE] = target  # for the workers as well
+    tested = current()
     root = tell_root()
     arguments = [_resolved(argument, root) for argument in chosen]
     tests = [argument for argument in arguments if not argument.startswith("-")]
     places = [item for item in tests if Path(item.partition("::")[0]).exists()]
     # Before the workers start: they find everything ready, and say nothing.
     images = prepare(lane)
-    report = paths.report_dir() / report_name(places, lane)
+    report = paths.report_dir() / report_name(places or [Path(tested.tests).name], lane)
     command = [
         sys.executable, "-m", "pytest", "-q",
         f"--lane={lane}",
@@ -63,9 +69,10 @@ def run(
         command += ["-n", str(jobs)]
     if expression:
         command += ["-k", expression]
-    progress.say(f"testing on Linux {images.release} ({lane})")
+    what = "" if tested.name == DEFAULT else f" {tested.name}"
+    progress.say(f"testing{what} on Linux {images.release} ({lane})")
     arguments = [argument for argument in arguments if argument != "--keep-vm"]
-    command += [*([] if places else ["tests/e2e"]), *arguments]
+    command += [*([] if places else [tested.tests]), *arguments]
     env = {}
     if paths.is_carried():
         command += ["-p", "no:cacheprovider"]

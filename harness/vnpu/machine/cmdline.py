@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
+from vnpu import target
 from vnpu.guest.protocol import PORT_NAME
 from vnpu.machine.config import MachineConfig
 
@@ -80,6 +81,12 @@ def memory(name: str, size: int, backing: Backing) -> list[str]:
     return ["-object", f"memory-backend-file,id={name},size={size},{place}"]
 
 
+def device_memory(config: MachineConfig, backing: Backing) -> list[str]:
+    """The backends of the tested device's own memory."""
+    sizes = target.current().backends(config)
+    return [word for name, size in sizes.items() for word in memory(name, size, backing)]
+
+
 def machine(config: MachineConfig, kvm: bool) -> list[str]:
     """Board, processor and memory size."""
     words = ["-machine", "q35,memory-backend=ram,usb=off,smbus=off,vmport=off"]
@@ -108,16 +115,6 @@ def firmware_files(firmware: Sequence[Path]) -> dict[str, Path]:
 def iommu(config: MachineConfig) -> list[str]:
     """Must come before the devices that it is for."""
     return ["-device", "intel-iommu,intremap=on"] if config.iommu else []
-
-
-def npu(config: MachineConfig) -> list[str]:
-    """The device under its own root port, so that it can be unplugged."""
-    if not config.npu:
-        return []
-    device = f"vnpu,id=npu0,bus=rp0,memdev=vram,aperture={config.aperture},queues={config.queues}"
-    if config.device:
-        device += f",{config.device}"
-    return ["-device", "pcie-root-port,id=rp0,bus=pcie.0,chassis=1", "-device", device]
 
 
 def serial_file() -> list[str]:
@@ -177,13 +174,13 @@ def guest(config: MachineConfig, firmware: int, backing: Backing, kvm: bool = Fa
         *bare(firmware),
         *machine(config, kvm),
         *memory("ram", config.memory, backing),
-        *(memory("vram", config.vram, backing) if config.npu else []),
+        *device_memory(config, backing),
         *iommu(config),
         *serial_file(),
         *agent(),
         *monitor(),
         *rewind(),
-        *npu(config),
+        *target.current().devices(config),
         # A clone has its kernel in its memory.
         *([] if backing is Backing.CLONE else kernel(config, [_QUIET])),
         *config.extra,
@@ -196,10 +193,10 @@ def interactive(config: MachineConfig, firmware: int, kvm: bool = False) -> list
         *bare(firmware),
         *machine(config, kvm),
         *memory("ram", config.memory, Backing.NONE),
-        *(memory("vram", config.vram, Backing.NONE) if config.npu else []),
+        *device_memory(config, Backing.NONE),
         *iommu(config),
         *serial_terminal(),
-        *npu(config),
+        *target.current().devices(config),
         *kernel(config, ["vnpu.shell"]),
         *config.extra,
     ]

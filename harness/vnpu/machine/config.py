@@ -14,9 +14,10 @@ class MachineConfig:
 
     ``aperture`` smaller than ``vram`` is a small BAR. One processor is what two
     guests at once have on a small host: more of them spin for each other.
-    ``extra`` are further QEMU arguments, ``device`` further properties of the NPU
-    ("sync=on"), ``append`` further words of the kernel's command line. Without
-    ``npu`` there is no device and its driver is not waited for.
+    ``extra`` are further QEMU arguments, ``device`` further properties of the
+    tested device ("sync=on"), ``append`` further words of the kernel's command line. Without
+    ``npu`` there is no such device and its driver is not waited for. ``vram``,
+    ``aperture`` and ``queues`` are for devices that have them.
     """
 
     vram: int = 256 * MIB

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from vnpu import target
 from vnpu.machine import cmdline
 from vnpu.machine.cmdline import Backing
 from vnpu.machine.config import MachineConfig
@@ -37,7 +38,8 @@ class Description:
     @cached_property
     def slot(self) -> str:
         """Names what the machine is for: one snapshot for each is enough."""
-        return f"{self.images.lane}-{_hash(str(_FORMAT), repr(self.config))[:8]}"
+        what = (str(_FORMAT), target.current().name, repr(self.config))
+        return f"{self.images.lane}-{_hash(*what)[:8]}"
 
     @cached_property
     def key(self) -> str:

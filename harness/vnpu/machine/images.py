@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from vnpu import target
+
 
 @dataclass(frozen=True)
 class Images:
@@ -41,7 +43,8 @@ def prepare(lane: str = "stock") -> Images:
 
     device = qemu.ensure()
     tree = kernel.ensure(lane)
-    built = module.build(tree)
+    tested = target.current()
+    built = module.build(tree, tested) if tested.source else None
     return Images(
         qemu=device.binary,
         firmware=tuple(device.firmware),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from vnpu import target
 from vnpu.base import deadline
 from vnpu.base.errors import GuestKernelError, RigError
 from vnpu.guest.guest import Guest
@@ -234,7 +235,7 @@ class Machine:
 
     def _room_for_state(self) -> Path | None:
         """Memory rather than disk, if there is enough."""
-        needed = 2 * (self.config.memory + self.config.vram)
+        needed = 2 * (self.config.memory + sum(target.current().backends(self.config).values()))
         if rundir.MEMORY.is_dir() and shutil.disk_usage(rundir.MEMORY).free > needed:
             return rundir.MEMORY
         return None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from vnpu import target
 from vnpu.base import locks, paths, private, progress
 from vnpu.base.errors import GuestKernelError, SetupError
 from vnpu.klog import oracle
@@ -147,7 +148,7 @@ def _roots() -> list[Path]:
 def storage(config: MachineConfig) -> Path:
     """Where a new template goes: into memory if there is room for this one, else to the cache."""
     roots = _roots()
-    needed = config.memory + config.vram + _SHM_MARGIN
+    needed = config.memory + sum(target.current().backends(config).values()) + _SHM_MARGIN
     return roots[0] if shutil.disk_usage(roots[0]).free >= needed else roots[-1]
 
 
@@ -200,10 +201,9 @@ def _check_booted(machine: Machine) -> None:
         raise GuestKernelError(
             f"modules did not load: {'; '.join(failed)}", excerpt=machine.console.tail(40)
         )
-    if machine.config.npu and not machine.guest.exists("/dev/accel/accel0"):
-        raise GuestKernelError(
-            "the driver made no /dev/accel/accel0", excerpt=machine.console.tail(40)
-        )
+    node = target.current().node
+    if machine.config.npu and not machine.guest.exists(node):
+        raise GuestKernelError(f"the driver made no {node}", excerpt=machine.console.tail(40))
     machine.sync_console()
     found = oracle.findings(machine.console.text())
     if found:

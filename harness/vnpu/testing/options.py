@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vnpu import target
 from vnpu.artifacts.kernel.choice import LANES, lane_of_environment
 from vnpu.machine.machine import DIRECTORY
 
@@ -58,9 +59,10 @@ class Options:
     @property
     def qemu_arguments(self) -> tuple[str, ...]:
         """For clones only: what is traced does not change a machine."""
-        if not self.trace:
+        pattern = target.current().trace
+        if not self.trace or not pattern:
             return ()
-        return ("-trace", "enable=vnpu_*", "-D", f"{DIRECTORY}/device-trace.log")
+        return ("-trace", f"enable={pattern}", "-D", f"{DIRECTORY}/device-trace.log")
 
     def directory_for(self, nodeid: str) -> Path | None:
         """Where the files of a test's machine are kept, if at all."""

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 
+from vnpu import target
 from vnpu.base.errors import GuestKernelError, RigError
 from vnpu.guest.guest import Guest
 from vnpu.klog import oracle
@@ -15,7 +16,6 @@ from vnpu.klog.oracle import Finding
 from vnpu.machine import cmdline
 from vnpu.machine.machine import Machine
 
-MODULE = "vnpu"
 _DEBUGFS = "/sys/kernel/debug"
 #: deferred work (fences, RCU callbacks) may hold the module for a moment after the last close
 _SETTLE_S = 5.0
@@ -70,8 +70,9 @@ def check_leaks(machine: Machine) -> None:
 def clients(guest: Guest) -> list[str]:
     """Lines of the driver's list of open files, of all its devices."""
     lines = []
-    for name in _listdir(guest, f"{_DEBUGFS}/accel"):
-        path = f"{_DEBUGFS}/accel/{name}/clients"
+    root = f"{_DEBUGFS}/{target.current().debugfs}"
+    for name in _listdir(guest, root):
+        path = f"{root}/{name}/clients"
         if guest.exists(path):
             lines += guest.read_file(path).decode().splitlines()[1:]
     return lines
@@ -82,9 +83,11 @@ def _listdir(guest: Guest, path: str) -> list[str]:
 
 
 def _unload(guest: Guest) -> None:
+    module = target.current().module
+
     def gone() -> bool:
         try:
-            guest.rmmod(MODULE)
+            guest.rmmod(module)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EBUSY):
                 return False
@@ -93,7 +96,7 @@ def _unload(guest: Guest) -> None:
         return True
 
     def why() -> str:
-        uses = guest.read_file(f"/sys/module/{MODULE}/refcnt").decode().strip()
+        uses = guest.read_file(f"/sys/module/{module}/refcnt").decode().strip()
         files = "; ".join(clients(guest)) or "none"
         return f"the module does not unload: {uses} references are held; open files: {files}"
 

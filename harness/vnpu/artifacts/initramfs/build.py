@@ -36,15 +36,16 @@ _APPLETS = (
 ).split()
 
 
-def build(kernel: KernelArtifact, module: ModuleArtifact) -> Path:
+def build(kernel: KernelArtifact, module: ModuleArtifact | None) -> Path:
     """The archive for this kernel and driver.
 
-    The agent loads the dependencies and vnpu.ko at boot; vnpu_kunit.ko lies beside them.
+    The agent loads the kernel's modules and the driver at boot; the driver's unit
+    tests lie beside them. Without ``module`` the driver is one of the kernel's.
     """
     program = agent.build()
     shell = _busybox()
     code = [Path(part) for part in (__file__, cpio.__file__, modinfo.__file__)]
-    key = cache.digest(kernel.key, module.key, program, shell, *code)
+    key = cache.digest(kernel.key, module.key if module else "", program, shell, *code)
 
     def make(work: Path) -> None:
         with progress.step(f"make the initramfs for {kernel.release}"):
@@ -55,7 +56,9 @@ def build(kernel: KernelArtifact, module: ModuleArtifact) -> Path:
     return cache.artifact("initramfs", key, make, keep=8) / "initramfs.cpio"
 
 
-def _archive(kernel: KernelArtifact, module: ModuleArtifact, program: Path, shell: Path) -> bytes:
+def _archive(
+    kernel: KernelArtifact, module: ModuleArtifact | None, program: Path, shell: Path
+) -> bytes:
     archive = cpio.Archive()
     for name in _DIRECTORIES:
         archive.directory(name)
@@ -68,8 +71,8 @@ def _archive(kernel: KernelArtifact, module: ModuleArtifact, program: Path, shel
     archive.file("bin/busybox", shell.read_bytes(), 0o755)
     for applet in _APPLETS:
         archive.symlink(f"bin/{applet}", "busybox")
-    loaded = [*kernel.modules, module.ko]
-    for path in [*loaded, *([module.kunit] if module.kunit else [])]:
+    loaded = [*kernel.modules, *([module.ko] if module else [])]
+    for path in [*loaded, *([module.kunit] if module and module.kunit else [])]:
         archive.file(f"{MODULE_DIR}/{modinfo.name_of(path)}.ko", _lean(path))
     listing = [f"{MODULE_DIR}/{modinfo.name_of(path)}.ko" for path in loaded]
     archive.file(MODULE_LIST, ("\n".join(listing) + "\n").encode())
