@@ -18,6 +18,7 @@ from pathlib import Path
 from debian.deb822 import Deb822
 from debian.debian_support import NativeVersion
 
+from vnpu.artifacts import aptbox
 from vnpu.artifacts.sites import sites
 from vnpu.base import cache, paths, progress
 from vnpu.base.errors import BuildError, SetupError
@@ -77,7 +78,7 @@ class Archive:
             "Dir::State::Lists": self.dir / "lists",
             "Dir::Cache": self.dir / "cache",
             "Dir::Cache::Archives": self.dir / "cache/archives",
-            "APT::Sandbox::User": "root",
+            "APT::Sandbox::User": aptbox.user(),
             "Acquire::Languages": "none",
             "Acquire::Retries": "3",
         }
@@ -97,17 +98,28 @@ class Archive:
             self._configure()
             with progress.step(f"package lists of {', '.join(self.suites)}"):
                 try:
-                    run(
-                        ["apt-get", "update", "-q", "--error-on=any"],
-                        "fetch package lists",
-                        env=self._env,
-                        log=paths.log_dir() / "apt-update.log",
-                    )
+                    self._fetch_lists()
                 except BuildError as error:
                     if not stamp.exists():
                         raise _network(error) from error
                     progress.say("package lists could not be renewed; using the old ones")
             stamp.touch()
+
+    def _fetch_lists(self) -> None:
+        with aptbox.folder() as box:
+            lists = box / "lists"
+            # with the old ones, of which apt fetches only what has changed
+            shutil.copytree(self.dir / "lists", lists, ignore=shutil.ignore_patterns("partial"))
+            (lists / "partial").mkdir()
+            aptbox.give(lists / "partial")
+            run(
+                ["apt-get", "update", "-q", "--error-on=any", "-o", f"Dir::State::Lists={lists}"],
+                "fetch package lists",
+                env=self._env,
+                log=paths.log_dir() / "apt-update.log",
+            )
+            shutil.rmtree(lists / "partial")
+            shutil.copytree(lists, self.dir / "lists", dirs_exist_ok=True)
 
     def _query(self, *argv: str) -> list[str]:
         self.update()
@@ -137,22 +149,26 @@ class Archive:
     def download(self, package: str, folder: Path) -> Path:
         """Fetch the newest .deb of ``package`` into ``folder``; apt checks its hash."""
         self.update()
-        before = set(folder.glob("*.deb"))
-        for attempt in ("", "again"):
-            try:
-                run(
-                    ["apt-get", "download", "-q", package],
-                    f"download {package}",
-                    cwd=folder,
-                    env=self._env,
-                    log=paths.log_dir() / f"download-{package}.log",
-                )
-                break
-            except BuildError as error:
-                if attempt:
-                    raise _network(error) from error
-                self.update(force=True)  # the archive may have moved on since the lists came
-        return (set(folder.glob("*.deb")) - before).pop()
+        try:
+            return self._download(package, folder)
+        except BuildError:
+            self.update(force=True)  # the archive may have moved on since the lists came
+        try:
+            return self._download(package, folder)
+        except BuildError as error:
+            raise _network(error) from error
+
+    def _download(self, package: str, folder: Path) -> Path:
+        with aptbox.folder() as box:
+            run(
+                ["apt-get", "download", "-q", package],
+                f"download {package}",
+                cwd=box,
+                env=self._env,
+                log=paths.log_dir() / f"download-{package}.log",
+            )
+            (deb,) = box.glob("*.deb")
+            return aptbox.keep(deb, folder / deb.name)
 
 
 def fetch_file(url: str, sha256: str, target: Path) -> None:
@@ -160,11 +176,15 @@ def fetch_file(url: str, sha256: str, target: Path) -> None:
     helper = shutil.which("apt-helper", path="/usr/lib/apt:" + os.environ.get("PATH", ""))
     if helper is None:
         raise SetupError("apt-helper was not found", "it belongs to Debian's package apt")
-    run(
-        [helper, "-o", "APT::Sandbox::User=root", "download-file", url, target, f"SHA256:{sha256}"],
-        f"download {url.rsplit('/', 1)[-1]}",
-        log=paths.log_dir() / "download-file.log",
-    )
+    name = url.rsplit("/", 1)[-1]
+    with aptbox.folder() as box:
+        run(
+            [helper, "-o", f"APT::Sandbox::User={aptbox.user()}", "download-file", url,
+             box / name, f"SHA256:{sha256}"],
+            f"download {name}",
+            log=paths.log_dir() / "download-file.log",
+        )  # fmt: skip
+        aptbox.keep(box / name, target)
 
 
 def unpack_deb(deb: Path, folder: Path, *members: str) -> None:
