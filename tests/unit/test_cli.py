@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from vnpu import target
 from vnpu.base import paths
-from vnpu.base.errors import SetupError
+from vnpu.base.errors import GuestKernelError, SetupError
 from vnpu.cli import main, suite
 
 
@@ -148,3 +150,33 @@ def _runs(pid):
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize(("jobs", "boots"), [(1, 0), (2, 1)])
+def test_machine_of_most_tests_boots_before_the_workers(monkeypatch, capfd, jobs, boots):
+    """One that does not boot is told, and the tests tell the rest."""
+    done = []
+
+    def ensure(_images):
+        done.append("boot")
+        raise GuestKernelError("it complained")
+
+    images = SimpleNamespace(release="6.12")
+    monkeypatch.setattr("vnpu.machine.images.prepare", lambda _lane: images)
+    monkeypatch.setattr("vnpu.machine.template.Template.ensure", ensure)
+    monkeypatch.setattr(suite.child, "run", lambda *_args, **_kwargs: done.append("tests") or 0)
+    assert suite.run("stock", jobs=jobs) == 0
+    assert done == ["boot"] * boots + ["tests"]
+    assert ("does not boot: it complained" in capfd.readouterr().err) == bool(boots)
+
+
+def test_target_has_its_own_tests_and_report(monkeypatch):
+    monkeypatch.setenv(target.VARIABLE, "")  # undone at the end
+    commands = []
+    images = SimpleNamespace(release="6.12")
+    monkeypatch.setattr("vnpu.machine.images.prepare", lambda _lane: images)
+    monkeypatch.setattr(suite.child, "run", lambda argv, *_, **_kw: commands.append(argv) or 0)
+    suite.run("stock", target="vgem")
+    assert target.current().name == "vgem"
+    assert commands[0][-1] == "tests/targets/vgem"
+    assert any(word.endswith("/vgem-stock.xml") for word in commands[0])

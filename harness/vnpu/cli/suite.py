@@ -8,13 +8,17 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vnpu.artifacts.kernel import choice
 from vnpu.base import paths, progress
-from vnpu.base.errors import SetupError
+from vnpu.base.errors import SetupError, VnpuError
 from vnpu.cli import child
 from vnpu.cli.where import tell_root
 from vnpu.target import DEFAULT, VARIABLE, current
+
+if TYPE_CHECKING:
+    from vnpu.machine.images import Images
 
 #: pytest's exit statuses in terms of ours (see ``vnpu --help``), with what to say
 _STATUSES = {
@@ -66,6 +70,7 @@ def run(
         command.append("--keep-vm")
         jobs = 1  # a worker has no terminal to stop at
     if jobs > 1:
+        boot_ahead(images)
         command += ["-n", str(jobs)]
     if expression:
         command += ["-k", expression]
@@ -79,6 +84,19 @@ def run(
         env["PYTHONDONTWRITEBYTECODE"] = "1"
     status = child.run(command, root, env, interactive=keep_vm)
     return translated(status)
+
+
+def boot_ahead(images: Images) -> None:
+    """Boot the machine of most tests here, where it is seen; workers say nothing meanwhile.
+
+    If it does not boot, the tests that need it will say so as well.
+    """
+    from vnpu.machine.template import Template
+
+    try:
+        Template.ensure(images).close()
+    except VnpuError as error:
+        progress.say(f"the machine of most tests does not boot: {error.message}")
 
 
 def translated(status: int) -> int:
