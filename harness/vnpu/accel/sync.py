@@ -38,7 +38,7 @@ class Syncobj:
             self.device.fd,
             *self._wait_arg(buffer.addr, deadline, point, flags),
             writes=[(buffer.addr, self._wait_arrays(point))],
-            timeout_s=timeout_ms / 1000 + proc.guest.timeout_s,
+            timeout_s=timeout_ms / 1000 + proc.timeout_s,
         )
 
     def wait_async(self, timeout_ms: float, point: int = 0, flags: int = 0) -> Pending[int]:

@@ -10,16 +10,14 @@ import struct
 import subprocess
 from collections.abc import Callable
 
-from vnpu.base import deadline
 from vnpu.base.errors import RigError
 from vnpu.guest import syscalls
 from vnpu.guest.errors import GuestTimeout, ProcessGone
-from vnpu.guest.link import Link, LinkClosed, Request
+from vnpu.guest.link import Link
 from vnpu.guest.process import AT_FDCWD, Process
-from vnpu.guest.protocol import AGENT_TARGET, Frame, FrameType, Hello, ProcessInfo
+from vnpu.guest.protocol import AGENT_TARGET, FrameType, Hello, ProcessInfo
+from vnpu.guest.session import DEFAULT_TIMEOUT_S, Session
 
-DEFAULT_TIMEOUT_S = 10.0
-_PATIENCE_S = 1.0
 _READ_SIZE = 128 << 10
 _AT_SYMLINK_NOFOLLOW = 0x100
 _RNDADDENTROPY = 0x40085203
@@ -30,13 +28,7 @@ _SOCKET_BASE = 4000
 
 
 class Guest:
-    """A guest whose agent answers.
-
-    ``explain`` makes the exception for a guest that is suddenly gone: the VM
-    knows why. ``timeout_s`` is the deadline of every call, in seconds; time for
-    which a busy host did not let the guest run (a growing count, by
-    ``starved_s``) does not use it up.
-    """
+    """A guest whose agent answers; the arguments are those of Session."""
 
     def __init__(
         self,
@@ -45,28 +37,28 @@ class Guest:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         starved_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self._link = link
-        self._explain = explain or (lambda: RigError("the guest agent is gone"))
-        self._starved_s = starved_s
-        self.timeout_s = timeout_s
-        self._processes: dict[int, Process] = {}
+        self.session = Session(link, explain, timeout_s, starved_s)
+        self.session.where_is = self._where_is
+        self.session.is_blocked = self._is_blocked
         self._markers = itertools.count(1)
         self.hello: Hello
         self.service: Process
 
     def connect(self, timeout_s: float, booting: bool = False) -> Hello:
         """Greet the agent; of a booting guest, wait for the agent's own greeting."""
-        if booting:
-            if not self._wait(lambda: self._link.unasked_hello() is not None, timeout_s):
-                raise RigError(f"the guest agent did not start in {timeout_s:g} s")
-            frame = self._link.unasked_hello()
-            assert frame is not None
-        else:
-            frame = self._ask(AGENT_TARGET, FrameType.HELLO, timeout_s=timeout_s)
-        self.hello = Hello.parse(frame.payload)
+        self.hello = self.session.greet(timeout_s, booting)
         info = ProcessInfo(self.hello.service, self.hello.service_pid, self.hello.service_pid)
-        self.service = Process(self, info)
+        self.service = Process(self.session, info)
         return self.hello
+
+    @property
+    def timeout_s(self) -> float:
+        """The deadline of every call, in seconds; can be set."""
+        return self.session.timeout_s
+
+    @timeout_s.setter
+    def timeout_s(self, seconds: float) -> None:
+        self.session.timeout_s = seconds
 
     @property
     def release(self) -> str:
@@ -76,13 +68,14 @@ class Guest:
     @property
     def processes(self) -> list[Process]:
         """The processes and threads made here that have not ended, in order."""
-        self._poll()
-        return [proc for proc in self._processes.values() if proc.alive]
+        self.session.poll()
+        made = [Process(self.session, info) for info in self.session.members.values()]
+        return [proc for proc in made if proc.alive]
 
     def spawn(self, uid: int = 0, gid: int = 0) -> Process:
         """A new process with nothing open but /dev/null on 0 to 2."""
-        frame = self._ask(AGENT_TARGET, FrameType.SPAWN)
-        proc = self._adopt(ProcessInfo.parse(frame.payload))
+        frame = self.session.ask(AGENT_TARGET, FrameType.SPAWN)
+        proc = Process.born(self.session, ProcessInfo.parse(frame.payload))
         if uid or gid:
             proc.setuid(uid, gid)
         return proc
@@ -95,9 +88,8 @@ class Guest:
             except OSError as error:
                 if error.errno != errno.ESRCH:
                     raise
-        for proc in list(self._processes.values()):
-            proc.wait()
-        self._processes.clear()
+        for info in list(self.session.members.values()):
+            self.session.wait_exit(info)
 
     def add_entropy(self, seed: bytes) -> None:
         """Stir the kernel's random numbers. Clones of a template draw the same without this."""
@@ -111,7 +103,7 @@ class Guest:
 
     def poweroff(self) -> None:
         """Ask the agent to shut the guest down; it does not answer any more."""
-        self._request(AGENT_TARGET, FrameType.POWEROFF, b"")
+        self.session.request(AGENT_TARGET, FrameType.POWEROFF)
 
     # Files, by a process that is always there
 
@@ -243,104 +235,27 @@ class Guest:
 
     # Where a process is, for messages and for tests that need it to block
 
-    def is_blocked(self, proc: Process) -> bool:
-        """Whether it sleeps in a system call of a request."""
-        call = self._proc_file(proc, "syscall").split()
+    def _is_blocked(self, info: ProcessInfo) -> bool:
+        call = self._proc_file(info, "syscall").split()
         if len(call) < 2 or not call[0].isdigit():
             return False
         return int(call[0]) != _IDLE_CALL or int(call[1], 16) < _SOCKET_BASE
 
-    def where_is(self, proc: Process) -> str:
+    def _where_is(self, info: ProcessInfo) -> str:
         """What the process does in the kernel, as far as the guest still tells."""
-        if proc.handle == self.service.handle or self._link.closed:
+        if info.handle == self.service.handle or self.session.closed:
             return "no more is known"
         try:
-            calls = self._proc_file(proc, "syscall").strip()
-            stack = self._proc_file(proc, "stack").strip()
+            calls = self._proc_file(info, "syscall").strip()
+            stack = self._proc_file(info, "stack").strip()
         except (OSError, GuestTimeout, ProcessGone, RigError):
             return "no more is known"
         numbers = {str(nr): name for name, nr in syscalls.X86_64.items()}
         name = numbers.get(calls.split()[0], calls) if calls else "?"
         return f"it is in {name}; kernel stack:\n{stack}"
 
-    def _proc_file(self, proc: Process, name: str) -> str:
-        return self.read_file(f"/proc/{proc.pid}/task/{proc.tid}/{name}").decode(errors="replace")
-
-    # Requests, with a lost connection explained
-
-    def _adopt(self, info: ProcessInfo) -> Process:
-        proc = Process(self, info)
-        self._processes[info.handle] = proc
-        return proc
-
-    def _request(self, target: int, kind: FrameType, payload: bytes) -> Request:
-        try:
-            return self._link.request(target, kind, payload)
-        except LinkClosed as error:
-            raise self._explain() from error
-
-    def _tell(self, target: int, kind: FrameType, payload: bytes) -> None:
-        """A request that is answered by the target's end only."""
-        self._request(target, kind, payload)
-
-    def _ask(
-        self, target: int, kind: FrameType, payload: bytes = b"", timeout_s: float | None = None
-    ) -> Frame:
-        """A request that the agent itself answers, so it is always quick."""
-        timeout_s = self.timeout_s if timeout_s is None else timeout_s
-        request = self._request(target, kind, payload)
-        if not self._wait(lambda: request.settled, timeout_s):
-            raise GuestTimeout(f"the guest agent did not answer in {timeout_s:g} s")
-        if request.reply is None:
-            raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
-        if request.reply.error:
-            number = -request.reply.error
-            raise OSError(number, os.strerror(number))
-        return request.reply
-
-    def _wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
-        try:
-            # Most answers come at once, and nobody has to look at the clock for them.
-            at_once = min(timeout_s, _PATIENCE_S)
-            if self._link.wait(done, at_once):
-                return True
-            return timeout_s > at_once and self._wait_longer(done, timeout_s - at_once)
-        except LinkClosed as error:
-            raise self._explain() from error
-
-    def _wait_longer(self, done: Callable[[], bool], timeout_s: float) -> bool:
-        timeout_s = deadline.scaled(timeout_s)
-        before = self._starved_s()
-        granted = 0.0
-        while True:
-            if self._link.wait(done, timeout_s):
-                return True
-            timeout_s = self._starved_s() - before - granted
-            if timeout_s <= 0:
-                return False
-            granted += timeout_s
-
-    def _poll(self) -> None:
-        try:
-            self._link.poll()
-        except LinkClosed as error:
-            raise self._explain() from error
-
-    def _ended(self, proc: Process) -> bool:
-        detached = self._link.is_detached(proc.handle)
-        return detached and (proc.pid != proc.tid or self._link.status_of(proc.handle) is not None)
-
-    def _wait_exit(self, proc: Process, timeout_s: float | None) -> int:
-        timeout_s = self.timeout_s if timeout_s is None else timeout_s
-        if not self._wait(lambda: self._ended(proc), timeout_s):
-            raise GuestTimeout(f"{proc!r} did not end in {timeout_s:g} s; {self.where_is(proc)}")
-        self._processes.pop(proc.handle, None)
-        return self._link.status_of(proc.handle) or 0
-
-    def _status_soon(self, proc: Process) -> int | None:
-        """The status of a process that has just gone, unless it executes another program."""
-        self._wait(lambda: self._ended(proc), 0.05)
-        return self._link.status_of(proc.handle)
+    def _proc_file(self, info: ProcessInfo, name: str) -> str:
+        return self.read_file(f"/proc/{info.pid}/task/{info.tid}/{name}").decode(errors="replace")
 
 
 def _vector(proc: Process, words: list[str]) -> int:

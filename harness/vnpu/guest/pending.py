@@ -26,7 +26,7 @@ class Pending(Generic[T]):
 
     def done(self) -> bool:
         """Whether result() would return (or raise) at once."""
-        self._proc.guest._poll()
+        self._proc.session.poll()
         return self._request.settled
 
     def result(self, timeout_s: float | None = None) -> T:

@@ -11,7 +11,7 @@ import struct
 import time
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from vnpu.guest import protocol
 from vnpu.guest.batch import Batch, Step, StepArg
@@ -20,9 +20,7 @@ from vnpu.guest.link import Request
 from vnpu.guest.memory import Mapping
 from vnpu.guest.pending import Pending
 from vnpu.guest.protocol import Frame, FrameType, ProcessInfo
-
-if TYPE_CHECKING:
-    from vnpu.guest.guest import Guest
+from vnpu.guest.session import Session
 
 T = TypeVar("T")
 
@@ -43,15 +41,34 @@ class Process:
     of Guest.timeout_s turns a call that blocks into GuestTimeout.
     """
 
-    def __init__(self, guest: Guest, info: ProcessInfo) -> None:
-        self.guest = guest
+    def __init__(self, session: Session, info: ProcessInfo) -> None:
+        self.session = session
+        self.info = info
         self.handle = info.handle
         self.pid = info.pid
         self.tid = info.tid
 
+    @classmethod
+    def born(cls, session: Session, info: ProcessInfo) -> Process:
+        """One that has just been made; the session remembers it until it is waited for."""
+        session.members[info.handle] = info
+        return cls(session, info)
+
     def __repr__(self) -> str:
-        kind = "Process" if self.pid == self.tid else "Thread"
-        return f"{kind}(pid={self.pid}, tid={self.tid})"
+        return str(self.info)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Process):
+            return NotImplemented
+        return self.session is other.session and self.handle == other.handle
+
+    def __hash__(self) -> int:
+        return hash((id(self.session), self.handle))
+
+    @property
+    def timeout_s(self) -> float:
+        """The deadline of every call, in seconds."""
+        return self.session.timeout_s
 
     # System calls
 
@@ -211,7 +228,7 @@ class Process:
     def poll(self, fds: MappingType[int, int], timeout_ms: int = 0) -> dict[int, int]:
         """poll(): the events of those descriptors that have any."""
         packed = bytearray().join(_POLLFD.pack(fd, events, 0) for fd, events in fds.items())
-        patience = max(timeout_ms, 0) / 1000 + self.guest.timeout_s
+        patience = max(timeout_ms, 0) / 1000 + self.session.timeout_s
         self.syscall("poll", packed, len(fds), timeout_ms, timeout_s=patience)
         return {fd: got & 0xFFFF for fd, _, got in _POLLFD.iter_unpack(packed) if got}
 
@@ -236,11 +253,11 @@ class Process:
         with SA_RESTART.
         """
         payload = protocol.pack_int(signum)
-        self.guest._ask(self.handle, FrameType.SIGNAL, payload)
+        self.session.ask(self.handle, FrameType.SIGNAL, payload)
 
     def exit(self, status: int = 0) -> int:
         """End it by itself and return its status as from waitpid()."""
-        self.guest._tell(self.handle, FrameType.EXIT, protocol.pack_int(status))
+        self.session.request(self.handle, FrameType.EXIT, protocol.pack_int(status))
         return self.wait()
 
     def wait(self, timeout_s: float | None = None) -> int:
@@ -248,13 +265,13 @@ class Process:
 
         When it returns, the kernel has closed the process's files. Raises GuestTimeout.
         """
-        return self.guest._wait_exit(self, timeout_s)
+        return self.session.wait_exit(self.info, timeout_s)
 
     @property
     def alive(self) -> bool:
         """Whether it can still be asked for something."""
-        self.guest._poll()
-        return not self.guest._link.is_detached(self.handle)
+        self.session.poll()
+        return not self.session.is_detached(self.info)
 
     def setuid(self, uid: int, gid: int | None = None) -> None:
         """Drop privileges for good: no supplementary groups, then group, then user."""
@@ -267,34 +284,34 @@ class Process:
 
     def _child(self, kind: FrameType) -> Process:
         pending = self._start(kind, b"", lambda frame: ProcessInfo.parse(frame.payload))
-        return self.guest._adopt(pending.result())
+        return Process.born(self.session, pending.result())
 
     # How requests are made
 
     def _start(self, kind: FrameType, payload: bytes, finish: Callable[[Frame], T]) -> Pending[T]:
-        return Pending(self, self.guest._request(self.handle, kind, payload), finish)
+        return Pending(self, self.session.request(self.handle, kind, payload), finish)
 
     def _settle(self, request: Request, timeout_s: float | None) -> Frame:
-        timeout_s = self.guest.timeout_s if timeout_s is None else timeout_s
-        if not self.guest._wait(lambda: request.settled, timeout_s):
-            where = self.guest.where_is(self)
+        timeout_s = self.session.timeout_s if timeout_s is None else timeout_s
+        if not self.session.wait(lambda: request.settled, timeout_s):
+            where = self.session.where_is(self.info)
             raise GuestTimeout(f"{self!r} did not answer in {timeout_s:g} s; {where}")
         if request.reply is None:
-            raise ProcessGone(repr(self), self.guest._status_soon(self))
+            raise ProcessGone(repr(self), self.session.status_soon(self.info))
         if request.reply.error:
             number = -request.reply.error
             raise OSError(number, f"{self!r}: {os.strerror(number)}")
         return request.reply
 
     def _wait_blocked(self, request: Request, timeout_s: float | None) -> None:
-        timeout_s = self.guest.timeout_s if timeout_s is None else timeout_s
+        timeout_s = self.session.timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + timeout_s
-        while not self.guest.is_blocked(self):
-            self.guest._poll()
+        while not self.session.is_blocked(self.info):
+            self.session.poll()
             if request.settled:
                 raise GuestTimeout(f"{self!r} did not block: it has answered")
             if time.monotonic() > deadline:
-                raise GuestTimeout(f"{self!r} does not block; {self.guest.where_is(self)}")
+                raise GuestTimeout(f"{self!r} does not block; {self.session.where_is(self.info)}")
 
 
 def retry_on_eintr(call: Callable[[], T]) -> T:

@@ -165,6 +165,10 @@ class ProcessInfo:
     pid: int
     tid: int
 
+    def __str__(self) -> str:
+        kind = "Process" if self.pid == self.tid else "Thread"
+        return f"{kind}(pid={self.pid}, tid={self.tid})"
+
     @classmethod
     def parse(cls, payload: bytes) -> ProcessInfo:
         """From the reply to SPAWN, FORK or THREAD."""
