@@ -33,6 +33,7 @@ GATES = (
     Gate("device", ("device",)),
     Gate("device with sanitizers", ("device-asan",)),
     _STOCK,
+    Gate("another driver, vgem", ("qemu-test", "LANE=stock", "VNPU_TARGET=vgem")),
     Gate("end to end, debug kernel", ("qemu-test", "LANE=debug")),
     Gate("KUnit", ("kunit",)),
     Gate("driver and device checkers", ("lint", "ARGS=slow")),
