@@ -365,7 +365,10 @@ enum vnpu_queue_state {
 	VNPU_QUEUE_STATE_RUNNING = 2,
 	/* blocked in a WAIT packet */
 	VNPU_QUEUE_STATE_WAITING = 3,
-	/* halted by a fault until RESET */
+	/*
+	 * halted by a fault until RESET; see Queues about a packet that still
+	 * runs
+	 */
 	VNPU_QUEUE_STATE_FAULTED = 4,
 };
 

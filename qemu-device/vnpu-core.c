@@ -23,6 +23,9 @@ VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
     c->nvectors = config->queues + 1;
     c->nengines = config->copy_engines + config->tensor_engines;
     c->sync = config->sync;
+    c->caps = (config->sync ? VNPU_CAPS_SYNC_MASK : 0) |
+              (vnpu_exec_have_blas() ? VNPU_CAPS_BLAS_MASK : 0);
+    c->gemm_unit = vnpu_exec_gemm_unit();
     c->tlb = vnpu_tlb_new();
     c->paused = c->pause_wanted = true;
     qemu_mutex_init(&c->lock);
@@ -79,6 +82,7 @@ static void core_reset(VnpuCore *c)
     c->scratch = 0;
     c->timestamp_hi = 0;
     c->recheck = false;
+    c->loading = false;
     memset(c->irq, 0, sizeof(c->irq));
     vnpu_tlb_flush_all(c);
 }
@@ -89,6 +93,10 @@ static void core_pause(VnpuCore *c)
         return;
     }
     c->paused = c->pause_wanted;
+    if (c->loading && !c->paused) {
+        /* somebody goes on although loading has failed */
+        core_reset(c);
+    }
     if (c->paused) {
         vnpu_quiesce(c, VNPU_QUIESCE_FINISH);
     } else {

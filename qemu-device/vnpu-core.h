@@ -31,8 +31,8 @@ typedef struct VnpuOps {
     bool (*dma_read)(void *opaque, uint64_t addr, void *buf, uint64_t len);
     bool (*dma_write)(void *opaque, uint64_t addr, const void *buf,
                       uint64_t len);
-    /* VRAM was written by other means than the guest's CPUs */
-    void (*vram_dirty)(void *opaque, uint64_t offset, uint64_t len);
+    /* VRAM was written other than by the guest: the pages and any code there */
+    void (*vram_written)(void *opaque, uint64_t offset, uint64_t len);
     /* device clock, ns */
     uint64_t (*clock)(void *opaque);
     /*
@@ -80,6 +80,13 @@ bool vnpu_core_paused(const VnpuCore *c);
  * can't be, inside of a call of ops.
  */
 bool vnpu_core_settle(VnpuCore *c);
+/*
+ * Around the loading of a saved state. What is loaded is checked as what a
+ * guest writes, because it may come from anywhere. If it is refused, or if
+ * the end is never reached, the device is reset before it runs.
+ */
+void vnpu_core_load_begin(VnpuCore *c);
+bool vnpu_core_load_end(VnpuCore *c);
 const char *vnpu_core_id(const VnpuCore *c);
 unsigned vnpu_core_vectors(const VnpuCore *c);
 

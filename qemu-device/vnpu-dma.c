@@ -184,7 +184,7 @@ static bool dma_unmap_one(VnpuCore *c, const VnpuMap *map, bool commit,
     switch (map->kind) {
     case VNPU_MAP_VRAM:
         /* an aborted packet may have written too */
-        c->ops->vram_dirty(c->opaque, map->addr, map->len);
+        c->ops->vram_written(c->opaque, map->addr, map->len);
         break;
     case VNPU_MAP_HOST:
         c->ops->dma_unmap(c->opaque, map->host, map->len, map->write);

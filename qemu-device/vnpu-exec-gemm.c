@@ -47,12 +47,18 @@ bool vnpu_exec_have_blas(void)
 #endif
 }
 
+/* An engine is one thread; the setting is the process's */
+void vnpu_gemm_init(void)
+{
+#ifdef CONFIG_VNPU_BLAS
+    openblas_set_num_threads(1);
+#endif
+}
+
 static void sgemm(bool trans_b, size_t m, size_t n, size_t k,
                   Matrix a, Matrix b, float beta, Matrix c)
 {
 #ifdef CONFIG_VNPU_BLAS
-    /* An engine is one thread; the setting is per process and idempotent. */
-    openblas_set_num_threads(1);
     cblas_sgemm(CblasRowMajor, CblasNoTrans,
                 trans_b ? CblasTrans : CblasNoTrans, m, n, k, 1.0f,
                 a.base, a.ld, b.base, b.ld, beta, c.base, c.ld);
@@ -409,6 +415,11 @@ static bool block_column(Gemm *g, size_t i0, uint64_t *done, const int *pause)
 static uint64_t blocks_of(uint32_t dim, uint32_t size)
 {
     return (dim + size - 1) / size;
+}
+
+uint32_t vnpu_exec_gemm_unit(void)
+{
+    return GEMM_MB << 16 | GEMM_NB;
 }
 
 uint64_t vnpu_exec_gemm_blocks(uint32_t m, uint32_t n)

@@ -128,6 +128,9 @@ void vnpu_to_f32(float *dst, const void *src, size_t count, uint32_t dtype);
 /* f32 to f16, bf16 or f32, to the nearest even; NaN stays a quiet NaN */
 void vnpu_from_f32(void *dst, const float *src, size_t count, uint32_t dtype);
 
+/* Before any GEMM; while none runs, or with no other effect than before */
+void vnpu_gemm_init(void);
+
 /*
  * Inner loops, built for the baseline and, on x86, for AVX2, chosen at run
  * time. c is GEMM_NB wide and is added to.

@@ -15,6 +15,7 @@ VnpuExec *vnpu_exec_new(const int *abort)
     if (!x) {
         return NULL;
     }
+    vnpu_gemm_init();
     x->abort = abort;
     x->blas = vnpu_exec_have_blas();
     /* Only what is used is ever backed by memory. */

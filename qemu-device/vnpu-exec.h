@@ -24,7 +24,8 @@
  *   vnpu_exec = static_library('vnpu-exec', build_by_default: false,
  *     sources: files('vnpu-exec.c', 'vnpu-exec-convert.c',
  *                    'vnpu-exec-eltwise.c', 'vnpu-exec-gemm.c',
- *                    'vnpu-exec-gemm-loops.c', 'vnpu-exec-reduce.c'),
+ *                    'vnpu-exec-gemm-loops.c', 'vnpu-exec-reduce.c',
+ *                    'vnpu-exec-stream.c'),
  *     c_args: ['-O3'] + (openblas.found() ? ['-DCONFIG_VNPU_BLAS'] : []),
  *     dependencies: openblas)
  */
@@ -135,5 +136,7 @@ bool vnpu_exec_reduce(VnpuExec *x, const VnpuReduce *p);
 bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
                          const int *pause);
 uint64_t vnpu_exec_gemm_blocks(uint32_t m, uint32_t n);
+/* What @done means, as a number: the shape of a block. Part of a saved state */
+uint32_t vnpu_exec_gemm_unit(void);
 
 #endif

@@ -20,6 +20,8 @@
 #ifndef VNPU_INTERNAL_H
 #define VNPU_INTERNAL_H
 
+#include "qemu/atomic.h"
+#include "qemu/bswap.h"
 #include "qemu/thread.h"
 #include "vnpu-core.h"
 #include "vnpu-exec.h"
@@ -216,8 +218,11 @@ struct VnpuCore {
     bool paused;                /* VM stopped or device asleep */
     bool pause_wanted;
     bool dead;                  /* unplugged */
+    bool loading;               /* the state may be half of another one */
     unsigned depth;             /* entries of the core on the stack */
     unsigned deferred;          /* VNPU_DEFER_*, for the outermost of them */
+    uint32_t caps;              /* as the register */
+    uint32_t gemm_unit;         /* see vnpu_exec_gemm_unit() */
     uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)]; /* to be raised */
     bool recheck;               /* look at the blocked WAITs */
 
@@ -243,6 +248,33 @@ static inline void vnpu_kick(VnpuCore *c)
     if (!c->dead) {
         c->ops->kick(c->opaque);
     }
+}
+
+/* A little endian word that others may change meanwhile, read once */
+static inline uint64_t vnpu_load_le64(const void *p)
+{
+#if UINTPTR_MAX == UINT64_MAX
+    return le64_to_cpu(qatomic_read((const uint64_t *)p));
+#else
+    const uint32_t *half = p;
+    uint64_t low = le32_to_cpu(qatomic_read(&half[0]));
+
+    return low | (uint64_t)le32_to_cpu(qatomic_read(&half[1])) << 32;
+#endif
+}
+
+/* Store eight bytes of @from; at once on hosts that can */
+static inline void vnpu_store64(void *to, const void *from)
+{
+#if UINTPTR_MAX == UINT64_MAX
+    qatomic_set((uint64_t *)to, ldq_he_p(from));
+#else
+    uint32_t *half = to;
+
+    /* whoever polls for a value that goes up sees it no earlier than it is */
+    qatomic_set(&half[0], ldl_he_p(from));
+    qatomic_set(&half[1], ldl_he_p((const uint8_t *)from + 4));
+#endif
 }
 
 /* Interrupt, once the core is not half way in anything */

@@ -167,7 +167,7 @@ static bool mmu_walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
         }
         *shift = VNPU_PAGE_SHIFT + level * VNPU_PT_BITS;
         index = (va >> *shift) % VNPU_PT_ENTRIES;
-        pte = le64_to_cpu(qatomic_read((uint64_t *)(c->vram + table) + index));
+        pte = vnpu_load_le64(c->vram + table + index * sizeof(pte));
         if (!(pte & VNPU_PTE_VALID_MASK)) {
             return vnpu_fail(f, VNPU_FAULT_TRANSLATION, access, va);
         }
@@ -264,11 +264,11 @@ bool vnpu_mem_write(VnpuCore *c, const VnpuSpan *s, const void *buf)
     }
     if (s->len == sizeof(uint64_t) && !(s->addr % sizeof(uint64_t))) {
         /* a CPU that polls this word must see it change at once */
-        qatomic_set((uint64_t *)(c->vram + s->addr), ldq_he_p(buf));
+        vnpu_store64(c->vram + s->addr, buf);
     } else {
         memcpy(c->vram + s->addr, buf, s->len);
     }
-    c->ops->vram_dirty(c->opaque, s->addr, s->len);
+    c->ops->vram_written(c->opaque, s->addr, s->len);
     return true;
 }
 

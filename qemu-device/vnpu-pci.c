@@ -16,6 +16,7 @@
 #include "hw/pci/pcie_aer.h"
 #include "hw/qdev-properties.h"
 #include "migration/vmstate.h"
+#include "system/replay.h"
 #include "system/runstate.h"
 #include "vnpu.h"
 #include "trace.h"
@@ -76,11 +77,27 @@ static bool vnpu_dma_write(void *opaque, uint64_t addr, const void *buf,
                       DMA_DIRECTION_FROM_DEVICE, dma_attrs) == MEMTX_OK;
 }
 
-static void vnpu_vram_dirty(void *opaque, uint64_t offset, uint64_t len)
+/*
+ * The pages are dirty, and a guest that runs code from them has to have it
+ * translated anew. Giving back a map does both; there is no call that does
+ * nothing else.
+ */
+static void vnpu_vram_written(void *opaque, uint64_t offset, uint64_t len)
 {
     VnpuState *s = opaque;
+    hwaddr plen;
+    void *host;
 
-    memory_region_set_dirty(s->vram, offset, len);
+    /* no guest sees it when it is unplugged */
+    for (; len && s->realized; offset += plen, len -= plen) {
+        plen = len;
+        host = address_space_map(&s->vram_as, offset, &plen, true,
+                                 MEMTXATTRS_UNSPECIFIED);
+        if (!host) {
+            break;
+        }
+        address_space_unmap(&s->vram_as, host, plen, true, plen);
+    }
 }
 
 static uint64_t vnpu_clock(void *opaque)
@@ -111,7 +128,7 @@ static const VnpuOps vnpu_ops = {
     .dma_writable = vnpu_dma_writable,
     .dma_read = vnpu_dma_read,
     .dma_write = vnpu_dma_write,
-    .vram_dirty = vnpu_vram_dirty,
+    .vram_written = vnpu_vram_written,
     .clock = vnpu_clock,
     .kick = vnpu_kick,
     .poll_later = vnpu_poll_later,
@@ -270,8 +287,12 @@ static void vnpu_reset_hold(Object *obj, ResetType type)
     vnpu_core_reset(s->core);
     timer_del(&s->poll);
     pcie_cap_deverr_reset(PCI_DEVICE(s));
-    /* the power state may have been reset before this */
-    vnpu_update_pause(s);
+}
+
+/* The power state has been reset too, before or after the above */
+static void vnpu_reset_exit(Object *obj, ResetType type)
+{
+    vnpu_update_pause(VNPU(obj));
 }
 
 static bool vnpu_check_props(VnpuState *s, Error **errp)
@@ -363,6 +384,8 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
         return;
     }
     s->config.id = object_get_canonical_path_component(OBJECT(s));
+    /* results come from threads of the host, when they are ready */
+    replay_add_blocker("vnpu");
     if (!vnpu_vram_init(s, errp)) {
         return;
     }
@@ -383,8 +406,6 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     if (!s->core) {
         goto err_bh;
     }
-    /* nothing is bounced by the memory core: vnpu-dma.c does, with limits */
-    pci_get_address_space(pci)->max_bounce_buffer_size = 0;
     vnpu_init_bars(s);
     s->realized = true;
     s->vm_running = runstate_is_running();
@@ -419,6 +440,12 @@ static void vnpu_exit(PCIDevice *pci)
     pcie_aer_exit(pci);
     pcie_cap_exit(pci);
     vnpu_vram_exit(s);
+}
+
+/* Another default: vnpu-dma.c bounces itself, with a limit for each packet */
+static void vnpu_init(Object *obj)
+{
+    PCI_DEVICE(obj)->max_bounce_buffer_size = 0;
 }
 
 static void vnpu_finalize(Object *obj)
@@ -461,6 +488,7 @@ static void vnpu_class_init(ObjectClass *klass, VnpuClassData *data)
     pc->class_id = VNPU_PCI_CLASS;
     pc->revision = VNPU_PCI_REVISION;
     rc->phases.hold = vnpu_reset_hold;
+    rc->phases.exit = vnpu_reset_exit;
     dc->vmsd = &vmstate_vnpu;
     dc->desc = "Virtual NPU";
     device_class_set_props(dc, vnpu_properties);
@@ -471,6 +499,7 @@ static const TypeInfo vnpu_type_info = {
     .name = TYPE_VNPU,
     .parent = TYPE_PCI_DEVICE,
     .instance_size = sizeof(VnpuState),
+    .instance_init = vnpu_init,
     .instance_finalize = vnpu_finalize,
     .class_init = vnpu_class_init,
     .interfaces = (InterfaceInfo[]) {

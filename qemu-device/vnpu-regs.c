@@ -47,12 +47,6 @@ static void reg_unknown_write(VnpuCore *c, uint64_t addr, uint32_t val)
 
 /* The device */
 
-static uint32_t reg_caps(const VnpuCore *c)
-{
-    return (c->sync ? VNPU_CAPS_SYNC_MASK : 0) |
-           (vnpu_exec_have_blas() ? VNPU_CAPS_BLAS_MASK : 0);
-}
-
 static uint32_t reg_device_status(const VnpuCore *c)
 {
     uint32_t status = VNPU_STATUS_READY_MASK;
@@ -90,7 +84,7 @@ static uint32_t reg_device_read(VnpuCore *c, uint64_t addr)
         return VNPU_VERSION_MAJOR << VNPU_VERSION_MAJOR_SHIFT |
                VNPU_VERSION_MINOR << VNPU_VERSION_MINOR_SHIFT;
     case VNPU_REG_CAPS:
-        return reg_caps(c);
+        return c->caps;
     case VNPU_REG_QUEUES:
         return c->nqueues;
     case VNPU_REG_CONTEXTS:

@@ -5,8 +5,7 @@
  * Saved are guest addresses and the device's own copies, never host
  * addresses: an engine's packet is finished or, between its parts, taken back
  * before the state is written, and prepared anew afterwards. The TLB is
- * a cache and starts empty. What is loaded is checked as what a guest writes,
- * because it may come from anywhere.
+ * a cache and starts empty. The core checks what is loaded (vnpu-load.c).
  */
 
 #include "qemu/osdep.h"
@@ -68,6 +67,7 @@ static const VMStateDescription vmstate_engine = {
     .version_id = 1,
     .minimum_version_id = 1,
     .fields = (const VMStateField[]) {
+        VMSTATE_UINT32_EQUAL(type, VnpuEngine, NULL),
         VMSTATE_UINT32(jobs, VnpuEngine),
         VMSTATE_UINT64(busy_ns, VnpuEngine),
         VMSTATE_UINT32(last, VnpuEngine),
@@ -98,6 +98,8 @@ static const VMStateDescription vmstate_core = {
         VMSTATE_UINT64_EQUAL(aperture_size, VnpuCore, NULL),
         VMSTATE_UINT32_EQUAL(nqueues, VnpuCore, NULL),
         VMSTATE_UINT32_EQUAL(nengines, VnpuCore, NULL),
+        VMSTATE_UINT32_EQUAL(caps, VnpuCore, NULL),
+        VMSTATE_UINT32_EQUAL(gemm_unit, VnpuCore, NULL),
         VMSTATE_UINT32(scratch, VnpuCore),
         VMSTATE_UINT32(timestamp_hi, VnpuCore),
         VMSTATE_UINT32_ARRAY(irq, VnpuCore,
@@ -125,63 +127,16 @@ static int vnpu_pre_load(void *opaque)
 {
     VnpuState *s = opaque;
 
-    vnpu_core_reset(s->core);
+    vnpu_core_load_begin(s->core);
     return 0;
-}
-
-static bool load_queue_good(const VnpuCore *c, unsigned n)
-{
-    const VnpuQueue *q = &c->queue[n];
-
-    if (q->fault > VNPU_FAULT_RESET ||
-        (q->cmd_size ? q->cmd_pos >= q->cmd_size : q->cmd_pos) ||
-        q->cmd_pos % 8 || q->cmd_addr % 8 || (q->waiting && !q->cmd_size)) {
-        return false;
-    }
-    if (n >= c->nqueues) {
-        return !q->enabled && !q->fault && !q->cmd_size;
-    }
-    if (q->enabled && !q->fault) {
-        uint32_t bad = vnpu_queue_check(c, q);
-
-        /* its context may have been taken away since */
-        return bad == VNPU_FAULT_NONE ||
-               (bad == VNPU_FAULT_CONTEXT && q->context < VNPU_MAX_CONTEXTS);
-    }
-    return true;
-}
-
-static bool load_events_good(const VnpuEvents *ev)
-{
-    uint32_t log2 = VNPU_GET(ev->config, VNPU_EVENT_CONFIG_LOG2);
-
-    return !(ev->config & VNPU_EVENT_CONFIG_ENABLE_MASK) ||
-           (log2 >= VNPU_EVENT_LOG2_MIN && log2 <= VNPU_EVENT_LOG2_MAX &&
-            ev->base % VNPU_EVENT_BYTES == 0);
 }
 
 static int vnpu_post_load(void *opaque, int version_id)
 {
     VnpuState *s = opaque;
-    VnpuCore *c = s->core;
 
-    if (!load_events_good(&c->events) || !c->ctx[VNPU_PHYS_CONTEXT].valid) {
+    if (!vnpu_core_load_end(s->core)) {
         return -EINVAL;
-    }
-    for (unsigned i = 0; i < VNPU_MAX_CONTEXTS; i++) {
-        if (c->ctx[i].pt % VNPU_PAGE_SIZE) {
-            return -EINVAL;
-        }
-    }
-    for (unsigned i = 0; i < c->nengines; i++) {
-        if (c->engine[i].last >= c->nqueues) {
-            return -EINVAL;
-        }
-    }
-    for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
-        if (!load_queue_good(c, n)) {
-            return -EINVAL;
-        }
     }
     vnpu_update_pause(s);
     return 0;

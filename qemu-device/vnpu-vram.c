@@ -11,13 +11,16 @@
 
 #define VRAM_DEFAULT (256 * MiB)
 #define VRAM_UNIT (2 * MiB)
+/* a terabyte, which no host has to spare; far more has no place in QEMU */
+#define VRAM_MAX (1ull << 40)
 
 static bool vram_check_sizes(VnpuState *s, uint64_t vram, Error **errp)
 {
     uint64_t aperture = s->aperture_prop ? s->aperture_prop : vram;
 
-    if (!vram || vram % VRAM_UNIT) {
-        error_setg(errp, "VRAM must be a multiple of 2 MiB");
+    if (!vram || vram % VRAM_UNIT || vram > VRAM_MAX) {
+        error_setg(errp, "VRAM must be a multiple of 2 MiB and at most %llu "
+                   "bytes", VRAM_MAX);
         return false;
     }
     if (!is_power_of_2(aperture) || aperture < VNPU_PAGE_SIZE ||
@@ -77,6 +80,7 @@ bool vnpu_vram_init(VnpuState *s, Error **errp)
         s->vram = &s->own_vram;
     }
     s->config.vram = memory_region_get_ram_ptr(s->vram);
+    address_space_init(&s->vram_as, s->vram, "vnpu-vram");
     memory_region_init_alias(&s->aperture, OBJECT(s), "vnpu-aperture",
                              s->vram, 0, s->config.aperture_size);
     return true;
@@ -84,6 +88,7 @@ bool vnpu_vram_init(VnpuState *s, Error **errp)
 
 void vnpu_vram_exit(VnpuState *s)
 {
+    address_space_destroy(&s->vram_as);
     if (s->memdev) {
         vmstate_unregister_ram(s->vram, DEVICE(s));
         host_memory_backend_set_mapped(s->memdev, false);

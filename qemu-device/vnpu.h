@@ -21,6 +21,7 @@ struct VnpuState {
     MemoryRegion regs;
     MemoryRegion *vram;         /* own_vram, or the host memory backend's */
     MemoryRegion own_vram;
+    AddressSpace vram_as;       /* of nothing but VRAM */
     MemoryRegion aperture;
     QEMUBH *bh;
     QEMUTimer poll;

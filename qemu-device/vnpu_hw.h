@@ -8,7 +8,13 @@
 #ifndef VNPU_HW_H
 #define VNPU_HW_H
 
+#ifdef __linux__
 #include <linux/types.h>
+#else
+#include <stdint.h>
+typedef uint32_t __le32;
+typedef uint64_t __le64;
+#endif
 
 #define VNPU_VERSION_MAJOR			1
 #define VNPU_VERSION_MINOR			0
@@ -365,7 +371,10 @@ enum vnpu_queue_state {
 	VNPU_QUEUE_STATE_RUNNING = 2,
 	/* blocked in a WAIT packet */
 	VNPU_QUEUE_STATE_WAITING = 3,
-	/* halted by a fault until RESET */
+	/*
+	 * halted by a fault until RESET; see Queues about a packet that still
+	 * runs
+	 */
 	VNPU_QUEUE_STATE_FAULTED = 4,
 };
 

@@ -21,7 +21,8 @@ import yaml
 SPEC = Path(__file__).resolve().parent
 ROOT = SPEC.parent
 #: output file -> template; the header is written to both of its users so that
-#: each of the two directories can be taken away and built alone.
+#: each of the two directories can be taken away and built alone. Only the
+#: device is built on other systems than Linux.
 OUTPUTS = {
     "kernel/vnpu_hw.h": "vnpu_hw.h.j2",
     "qemu-device/vnpu_hw.h": "vnpu_hw.h.j2",
@@ -154,7 +155,10 @@ def render() -> dict[str, str]:
         packets=packet_sections,
         regtable=register_table,
     )
-    return {out: env.get_template(template).render() for out, template in OUTPUTS.items()}
+    return {
+        out: env.get_template(template).render(device=out.startswith("qemu-device/"))
+        for out, template in OUTPUTS.items()
+    }
 
 
 def main() -> int:

@@ -297,6 +297,20 @@ static bool rewind_devices(const char *path, Error **errp)
     return ret >= 0;
 }
 
+/*
+ * Half of one state and half of another must not run: "cont" is refused until
+ * a reset, or another rewind. The run states in between are those of a
+ * migration that failed to come in.
+ */
+static void rewind_failed(void)
+{
+    if (!runstate_check(RUN_STATE_INTERNAL_ERROR)) {
+        runstate_set(RUN_STATE_PRELAUNCH);
+        runstate_set(RUN_STATE_INMIGRATE);
+        runstate_set(RUN_STATE_INTERNAL_ERROR);
+    }
+}
+
 static void rewind_set_state(Object *obj, const char *path, Error **errp)
 {
     vm_stop(RUN_STATE_RESTORE_VM);
@@ -308,8 +322,11 @@ static void rewind_set_state(Object *obj, const char *path, Error **errp)
     qemu_system_reset(SHUTDOWN_CAUSE_SNAPSHOT_LOAD);
     memory_region_transaction_commit();
     rewind_ticks();
-    if (rewind_memory(errp)) {
-        rewind_devices(path, errp);
+    if (!rewind_memory(errp) || !rewind_devices(path, errp)) {
+        rewind_failed();
+    } else if (runstate_check(RUN_STATE_INTERNAL_ERROR)) {
+        /* what an earlier one had left */
+        runstate_set(RUN_STATE_PAUSED);
     }
 }
 

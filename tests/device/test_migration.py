@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,48 @@ def test_different_device_refuses_the_state(npu, launch, shared_folder):
     npu.machine.save(state)
     with QtestMachine([device(queues=8)], incoming=True) as other, pytest.raises(RigError):
         other.load(state)
+
+
+@pytest.mark.device(copy_engines=1, tensor_engines=2)
+@pytest.mark.parametrize(
+    "other", [{"copy_engines": 2, "tensor_engines": 1}, {"sync": "on"}], ids=["split", "caps"]
+)
+def test_engines_of_another_kind_refuse_the_state(npu, properties, shared_folder, other):
+    """As many engines, but a queue would be on one of the other type; or other CAPS."""
+    state = shared_folder / "state"
+    npu.machine.save(state)
+    with (
+        QtestMachine([device(**properties | other)], incoming=True) as machine,
+        pytest.raises(RigError),
+    ):
+        machine.load(state)
+
+
+def test_refused_state_does_not_run(launch, shared_folder):
+    """Rewound to a state that cannot be: "cont" is refused until a good one is there."""
+    machine = launch([device(), "vm-rewind,id=rewind"])
+    npu = VnpuQtest(machine)
+    queue = npu.queue(2)
+    word = npu.alloc(8, vram=False)
+    queue.submit(Wait(addr=word, compare="EQ", value=1, mask=ALL_ONES))
+    npu.until(lambda: queue.state == QueueState.WAITING, "the WAIT")
+    good, bad = shared_folder / "good", shared_folder / "bad"
+    machine.save(good)
+    data = bytearray(good.read_bytes())
+    at = data.rindex(struct.pack(">QI", queue.ring, queue.config))
+    engine = regs.pack("QUEUE.CONFIG", ENGINE=15)
+    data[at : at + 12] = struct.pack(">QI", queue.ring, queue.config | engine)
+    bad.write_bytes(data)
+    rewind = {"path": "/machine/peripheral/rewind", "property": "state"}
+    with pytest.raises(RigError):
+        machine.qmp("qom-set", **rewind, value=str(bad))
+    with pytest.raises(RigError, match="[Rr]eset"):
+        machine.qmp("cont")
+    machine.qmp("qom-set", **rewind, value=str(good))
+    machine.qmp("cont")
+    assert queue.state == QueueState.WAITING
+    npu.qtest.write_int(word, 1, 8)
+    queue.wait(step_ns=MS)
 
 
 @pytest.mark.parametrize("seed", range(12))

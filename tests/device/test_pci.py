@@ -140,6 +140,7 @@ def test_two_devices(launch):
     [
         ({"vram": "3M"}, "VRAM"),
         ({"vram": "1"}, "VRAM"),
+        ({"vram": "17592186044414M", "aperture": "1M"}, "VRAM"),
         ({"vram": "4097"}, "VRAM"),
         ({"vram": "96M"}, "aperture"),
         ({"aperture": "3M"}, "aperture"),

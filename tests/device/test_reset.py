@@ -370,3 +370,40 @@ def test_stop_and_continue_in_the_middle_of_work(npu):
     assert queue.read32(QueueReg.PROGRESS) == progress < 302
     npu.machine.qmp("cont")
     queue.wait()
+
+
+# Interrupts
+
+
+def test_device_reset_forgets_interrupts(npu):
+    """One that could not be delivered yet: while the machine is stopped, none is."""
+    npu.events.take()
+    queue = npu.queue(2, log2=4)
+    npu.machine.qmp("stop")
+    queue.doorbell(0x1000)
+    assert queue.fault == Fault.RING and npu.events.tail == 1
+    npu.reset()
+    npu.machine.qmp("cont")
+    npu.queue(3).run(Nop())
+    npu.until(lambda: npu.interrupted(4), "the interrupt of the queue")
+    assert not npu.interrupted(const.EVENT_VECTOR)
+
+
+def test_interrupt_waits_for_bus_mastering(npu):
+    """Messages are writes. Ring and fence are in VRAM, which needs no bus."""
+    queue = npu.queue(2, vram=True, fence_vram=True)
+    npu.pci.command(master=False)
+    queue.run_entries(RingNop())
+    assert not npu.interrupted(queue.vector)
+    npu.pci.command()
+    npu.until(lambda: npu.interrupted(queue.vector), "the interrupt")
+
+
+def test_queue_with_a_bad_doorbell_is_quiet_after_its_reset(npu):
+    """Halted is not quiet: the packet on the engine runs to its end."""
+    queue = endless(npu)
+    queue.doorbell(queue.tail + 0x10000)
+    assert queue.state == QueueState.FAULTED and running(npu, queue)
+    queue.reset()
+    assert not running(npu, queue)
+    assert_pristine(npu, queue)

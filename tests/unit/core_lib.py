@@ -75,3 +75,13 @@ def compile_program(
     command += ["-fsyntax-only"] if only_check else ["-o", str(target)]
     subprocess.run(command, check=True)
     return target
+
+
+def have_32bit_headers() -> bool:
+    """Whether C for 32 bits compiles here, and GLib's headers do with it."""
+    probe = "#include <stdlib.h>\n#include <glib.h>\n"
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "glib-2.0"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    command = [os.environ.get("CC", "cc"), "-m32", "-fsyntax-only", "-x", "c", *flags, "-"]
+    return subprocess.run(command, input=probe, text=True, capture_output=True).returncode == 0

@@ -245,3 +245,12 @@ def test_pte_decodes_anything(value):
 def test_indices_make_up_the_address(va):
     parts = sum(pte.index(va, n) * pte.level_size(n) for n in range(const.PT_LEVELS))
     assert parts == va & ~(const.PAGE_SIZE - 1)
+
+
+def test_properties_are_those_of_the_device():
+    source = (ROOT / "qemu-device" / "vnpu-pci.c").read_text()
+    kinds = {"SIZE": "size", "LINK": "link", "UINT32": "number", "BOOL": "bool"}
+    found = re.findall(r'DEFINE_PROP_(\w+)\("([^"]+)"', source)
+    assert [(name, kinds[kind]) for kind, name in found] == [
+        (entry["name"], entry["type"]) for entry in load()["properties"]
+    ]

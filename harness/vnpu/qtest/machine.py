@@ -35,11 +35,13 @@ def qemu_command() -> list[str]:
     return command
 
 
-def arguments(devices: Sequence[str], extra: Sequence[str] = (), memory: int = MEMORY) -> list[str]:
+def arguments(
+    devices: Sequence[str], extra: Sequence[str] = (), memory: int = MEMORY, accel: str = "qtest"
+) -> list[str]:
     """QEMU's arguments for a machine with *devices*, each an argument of -device."""
     line = [
         *qemu_command()[1:],
-        *("-machine", "q35", "-accel", "qtest", "-m", f"{memory >> 20}M"),
+        *("-machine", "q35", "-accel", accel, "-m", f"{memory >> 20}M"),
         *("-display", "none", "-nodefaults", "-no-user-config", "-S"),
         *extra,
     ]
@@ -69,7 +71,8 @@ class QtestMachine:
     """A running QEMU; a context manager. Its virtual clock stands still unless stepped.
 
     *devices* are arguments of -device, *extra* further arguments, *incoming* makes it wait for
-    a migration (see ``load``).
+    a migration (see ``load``). With *accel* "tcg" there is a processor, whose program comes
+    with -bios, and the clock runs.
     """
 
     def __init__(
@@ -79,10 +82,11 @@ class QtestMachine:
         *,
         memory: int = MEMORY,
         incoming: bool = False,
+        accel: str = "qtest",
     ) -> None:
         self.memory = memory
         self._directory = rundir.new("qtest-")
-        line = arguments(devices, extra, memory)
+        line = arguments(devices, extra, memory, accel)
         for name in ("qtest", "monitor"):
             line += ["-chardev", f"socket,id={name},fd={{{name}}}"]
         line += ["-qtest", "chardev:qtest", "-qtest-log", "none", "-mon", "monitor,mode=control"]

@@ -74,6 +74,14 @@ static inline uint64_t ldq_he_p(const void *p)
     return v;
 }
 
+static inline uint32_t ldl_he_p(const void *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
 static inline uint64_t ldq_le_p(const void *p)
 {
     return le64_to_cpu(ldq_he_p(p));

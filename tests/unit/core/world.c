@@ -104,7 +104,7 @@ static bool op_dma_write(void *opaque, uint64_t addr, const void *buf,
     return true;
 }
 
-static void op_vram_dirty(void *opaque, uint64_t offset, uint64_t len)
+static void op_vram_written(void *opaque, uint64_t offset, uint64_t len)
 {
     CHECK(offset <= VRAM_SIZE && len <= VRAM_SIZE - offset);
 }
@@ -134,7 +134,7 @@ static const VnpuOps world_ops = {
     .dma_writable = op_dma_writable,
     .dma_read = op_dma_read,
     .dma_write = op_dma_write,
-    .vram_dirty = op_vram_dirty,
+    .vram_written = op_vram_written,
     .clock = op_clock,
     .kick = op_kick,
     .poll_later = op_poll_later,

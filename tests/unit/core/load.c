@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * States that cannot be: refused when loaded, and not run if their loading
+ * never came to its end.
+ */
+
+#include <stdio.h>
+#include "world.h"
+
+int64_t get_clock(void)
+{
+    return 0;
+}
+
+static void engine_out_of_range(VnpuCore *c)
+{
+    c->queue[2].enabled = true;
+    c->queue[2].config = 4 | 0xF << VNPU_QUEUE_CONFIG_ENGINE_SHIFT;
+}
+
+static void command_beyond_its_end(VnpuCore *c)
+{
+    c->queue[1].cmd = g_malloc0(64);
+    c->queue[1].cmd_size = 64;
+    c->queue[1].cmd_pos = 4096;
+}
+
+static void queue_that_is_not_there(VnpuCore *c)
+{
+    c->queue[QUEUES].enabled = true;
+}
+
+static void last_queue_out_of_range(VnpuCore *c)
+{
+    c->engine[0].last = 1000;
+}
+
+static void events_that_wrap(VnpuCore *c)
+{
+    c->events.base = UINT64_MAX - VNPU_EVENT_BYTES + 1;
+    c->events.config = VNPU_EVENT_LOG2_MIN | VNPU_EVENT_CONFIG_ENABLE_MASK;
+}
+
+static void table_not_aligned(VnpuCore *c)
+{
+    c->ctx[3].pt = 8;
+}
+
+static void no_physical_context(VnpuCore *c)
+{
+    c->ctx[VNPU_PHYS_CONTEXT].valid = false;
+}
+
+static const struct {
+    const char *name;
+    void (*spoil)(VnpuCore *c);
+} states[] = {
+    { "engine out of range", engine_out_of_range },
+    { "command beyond its end", command_beyond_its_end },
+    { "queue that is not there", queue_that_is_not_there },
+    { "last queue out of range", last_queue_out_of_range },
+    { "events that wrap", events_that_wrap },
+    { "table not aligned", table_not_aligned },
+    { "no physical context", no_physical_context },
+};
+
+static World w;
+
+static void check_reset(void)
+{
+    VnpuCore *c = w.core;
+
+    CHECK(c->ctx[VNPU_PHYS_CONTEXT].valid && !c->ctx[3].pt);
+    CHECK(!c->events.config && !c->engine[0].last);
+    for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
+        CHECK(!c->queue[n].enabled && !c->queue[n].config && !c->queue[n].cmd);
+    }
+}
+
+int main(void)
+{
+    world_start(&w, true);
+    for (unsigned i = 0; i < ARRAY_SIZE(states); i++) {
+        snprintf(world_case, sizeof(world_case), "%s", states[i].name);
+        vnpu_core_pause(w.core, true);
+        vnpu_core_load_begin(w.core);
+        states[i].spoil(w.core);
+        CHECK(!vnpu_core_load_end(w.core));
+        check_reset();
+        /* refused before all of it was there */
+        vnpu_core_load_begin(w.core);
+        states[i].spoil(w.core);
+        vnpu_core_pause(w.core, false);
+        vnpu_run(w.core);
+        check_reset();
+        printf("%s: 2\n", states[i].name);
+    }
+    /* a good one stays */
+    vnpu_core_pause(w.core, true);
+    vnpu_core_load_begin(w.core);
+    w.core->scratch = 5;
+    CHECK(vnpu_core_load_end(w.core));
+    vnpu_core_pause(w.core, false);
+    CHECK(vnpu_reg_read(w.core, VNPU_REG_SCRATCH) == 5);
+    world_end(&w);
+    return 0;
+}
