@@ -30,7 +30,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup qemu-test check check-bare bench boot menuconfig defconfig doctor lint format unit setup-test abi device device-asan \
-	kunit spec uapi abi-golden clean distclean
+	kunit upstream spec uapi abi-golden clean distclean
 
 help: ## what can be made
 	@echo 'make TARGET [LANE=stock|debug] [KERNEL_VERSION=7.3] [KDIR=DIR] [JOBS=N] [K=EXPRESSION]'
@@ -91,6 +91,9 @@ device: $(READY) ## the device alone, without a guest
 device-asan: $(READY) ## the same with sanitizers in the device
 	@VNPU_SANITIZE=1 $(VNPU) prepare qemu
 	@VNPU_SANITIZE=1 $(PYTEST) tests/device -n $(JOBS) --junitxml $(REPORTS)/device-asan.xml $(ARGS)
+
+upstream: $(READY) ## test the patches for other projects' code (builds a kernel: minutes)
+	@$(PYTHON_BIN) tools/upstream.py
 
 kunit: $(READY) ## the driver's unit tests, inside the debug kernel
 	@$(VNPU) test --lane debug --jobs 1 tests/kunit -- $(ARGS)

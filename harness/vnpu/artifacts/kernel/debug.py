@@ -40,7 +40,7 @@ _SKIPPED = (
     "drivers/infiniband/*.[ch]", "drivers/scsi/*.[ch]", "drivers/clk/*/*.[ch]",
 )  # fmt: skip
 #: the same input gives the same kernel, whoever builds it and when
-_REPRODUCIBLE = {
+REPRODUCIBLE = {
     "KBUILD_BUILD_USER": "vnpu",
     "KBUILD_BUILD_HOST": "vnpu",
     "KBUILD_BUILD_TIMESTAMP": "1970-01-01",
@@ -208,7 +208,7 @@ def _make(
     run(
         ["make", "-C", tree, f"-j{os.cpu_count() or 1}" if jobs else "-j1", *targets],
         "build the debug kernel",
-        env=_REPRODUCIBLE,
+        env=REPRODUCIBLE,
         log=paths.log_dir() / log,
         on_line=on_line,
     )
