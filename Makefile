@@ -47,10 +47,10 @@ setup: $(READY) ## install what is missing on this machine, make .venv
 qemu-test: $(READY) ## build what is missing, boot, run the end-to-end tests
 	@$(VNPU) test $(if $(LANE),--lane $(LANE)) --jobs $(JOBS) $(if $(K),-k '$(K)') -- $(ARGS)
 
-check: $(READY) ## every gate: lint, unit, ABI, device, both kernels, KUnit
+check: $(READY) ## every gate: lint, unit, ABI, set-up, device, both kernels, KUnit
 	@$(PYTHON_BIN) tools/check.py --jobs $(JOBS) $(if $(BARE),--bare)
 
-check-bare: $(READY) ## on bare Debian machines, as root; VARIANT=debian12|debian12-user|debian13
+check-bare: $(READY) ## on bare machines, as root; VARIANT=debian12, debian12-user or debian13
 	@$(PYTHON_BIN) tools/bare/check_bare.py $(addprefix --variant=,$(VARIANT)) \
 		JOBS=$(JOBS) $(if $(K),K='$(K)') $(if $(ARGS),ARGS='$(ARGS)')
 
@@ -69,7 +69,7 @@ defconfig: $(READY) ## .config with what applies without one
 doctor: ## what this machine has, and what is missing
 	@sh harness/doctor.sh
 
-lint: $(READY) ## ruff, types, generated files, checkpatch, sparse; ARGS=quick|slow
+lint: $(READY) ## ruff, types, generated files, checkpatch, sparse; ARGS=quick or slow
 	@$(PYTHON_BIN) tools/lint.py $(ARGS)
 
 format: $(READY) ## format the Python sources
