@@ -17,4 +17,8 @@ class Placement(enum.IntFlag):
     @classmethod
     def of(cls, kind: int) -> Placement:
         """The bit of a kind of region."""
-        return {abi.RegionKind.VRAM: cls.VRAM, abi.RegionKind.SYSTEM: cls.SYSTEM}[kind]
+        bits: dict[int, Placement] = {
+            abi.RegionKind.VRAM: cls.VRAM,
+            abi.RegionKind.SYSTEM: cls.SYSTEM,
+        }
+        return bits[kind]

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vnpu.base import paths, progress
+from vnpu.base import paths
 
 _passed_on: set[int] = set()
 _guard = threading.Lock()
@@ -99,6 +99,8 @@ def lock(name: str) -> Iterator[None]:
     path = named(name)
     held = take(path, wait=False)
     if held is None:
+        from vnpu.base import progress  # not needed by what runs before set-up
+
         progress.say(f"waiting for another run that is busy with {name}")
         held = take(path)
     assert held is not None
