@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from vnpu.uapi.gen import generate, headers
+from vnpu.uapi.gen.extract import target_flags
 
 HEADER = generate.header()
 
@@ -24,7 +25,8 @@ HEADER = generate.header()
 def test_compiles_alone(dialect, bits):
     language, *flags = dialect
     command = [
-        "gcc", f"-m{bits}", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *flags, "-D__user=",
+        "gcc", *target_flags(bits), "-fsyntax-only", "-Wall", "-Wextra", "-Werror", *flags,
+        "-D__user=",
         f"-I{headers.VNPU_HEADER.parent}", "-isystem", str(headers.drm_include_dir()),
         "-x", language, "-",
     ]  # fmt: skip

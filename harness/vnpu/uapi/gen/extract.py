@@ -100,7 +100,7 @@ def extract(
     SetupError without a compiler, BuildError if the headers do not compile.
     """
     source = _c_source(wanted)
-    flags = _flags(bits, include_dirs)
+    flags = [*target_flags(bits), "-D__user=", *(f"-I{folder}" for folder in include_dirs)]
     # without line markers, which differ between machines and split expressions
     text = _gcc(["-E", "-P", *flags], source).decode()
     entry = cache / f"{_key(text, bits)}.json" if cache else None
@@ -113,7 +113,7 @@ def extract(
     return abi
 
 
-def _flags(bits: int, include_dirs: Iterable[Path]) -> list[str]:
+def target_flags(bits: int) -> list[str]:
     """Options that compile headers for ``bits`` without a C library for them.
 
     The kernel's headers for programs are the same for 32 and 64 bits. Debian
@@ -121,8 +121,7 @@ def _flags(bits: int, include_dirs: Iterable[Path]) -> list[str]:
     directory is named: a 32-bit C library would bring the same, but its
     package shuts out every cross compiler.
     """
-    flags = [f"-m{bits}", "-ffreestanding", "-D__user="]
-    flags += [f"-I{directory}" for directory in include_dirs]
+    flags = [f"-m{bits}", "-ffreestanding"]
     multiarch = _gcc(["-print-multiarch"]).decode().strip()
     return [*flags, f"-idirafter/usr/include/{multiarch}"] if multiarch else flags
 
