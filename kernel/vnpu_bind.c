@@ -514,19 +514,6 @@ static int bind_lock_all(struct vnpu_bind *bind)
 	return ret;
 }
 
-static int bind_lock(struct vnpu_bind *bind)
-{
-	int ret = 0;
-
-	drm_exec_until_all_locked(&bind->exec) {
-		ret = bind_lock_all(bind);
-		drm_exec_retry_on_contention(&bind->exec);
-		if (ret)
-			break;
-	}
-	return ret;
-}
-
 /* Moves use up room that was reserved for the job's fence. */
 static int bind_reserve_again(struct vnpu_bind *bind)
 {
@@ -569,6 +556,25 @@ static int bind_validate(struct vnpu_bind *bind)
 		}
 	}
 	return bind_reserve_again(bind);
+}
+
+/* Inside the loop: TTM locks victims with the same ticket. */
+static int bind_lock_and_validate(struct vnpu_bind *bind)
+{
+	int ret = 0;
+
+	drm_exec_until_all_locked(&bind->exec) {
+		ret = bind_lock_all(bind);
+		drm_exec_retry_on_contention(&bind->exec);
+		if (ret)
+			break;
+
+		ret = bind_validate(bind);
+		drm_exec_retry_on_contention(&bind->exec);
+		if (ret)
+			break;
+	}
+	return ret;
 }
 
 static int bind_prepare_tables(struct vnpu_bind *bind)
@@ -625,10 +631,6 @@ static int bind_find_wait(struct vnpu_bind *bind)
 static int bind_prepare(struct vnpu_bind *bind)
 {
 	int ret;
-
-	ret = bind_validate(bind);
-	if (ret)
-		return ret;
 
 	if (!bind->async) {
 		ret = bind_find_wait(bind);
@@ -723,16 +725,15 @@ static int bind_try(struct vnpu_bind *bind, struct dma_fence **fence)
 
 	drm_exec_init(&bind->exec, DRM_EXEC_INTERRUPTIBLE_WAIT |
 				   DRM_EXEC_IGNORE_DUPLICATES, 0);
-	ret = bind_lock(bind);
-	if (!ret) {
+	ret = bind_lock_and_validate(bind);
+	if (!ret)
 		ret = bind_prepare(bind);
-		if (!ret)
-			*fence = bind_commit(bind);
-		else if (bind->job)
-			bind_job_abandon(bind->job);
-		bind->job = NULL;
-		bind_put_vm_bos(bind);
-	}
+	if (!ret)
+		*fence = bind_commit(bind);
+	else if (bind->job)
+		bind_job_abandon(bind->job);
+	bind->job = NULL;
+	bind_put_vm_bos(bind);
 	drm_exec_fini(&bind->exec);
 	return ret;
 }
@@ -747,7 +748,7 @@ static int bind_run(struct vnpu_bind *bind, struct dma_fence **fence)
 		return ret;
 	do {
 		ret = bind_try(bind, fence);
-	} while (vnpu_validate_again(&validate, ret));
+	} while (vnpu_validate_again(&validate, &ret));
 	vnpu_validate_end(&validate);
 	return ret;
 }

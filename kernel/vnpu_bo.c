@@ -158,8 +158,7 @@ void vnpu_bo_set_content(struct vnpu_bo *bo, struct dma_fence *fence)
 	bo->content = fence;
 }
 
-/* Looks at the content's fence if it has signalled. */
-static void vnpu_bo_check_content(struct vnpu_bo *bo)
+void vnpu_bo_check_content(struct vnpu_bo *bo)
 {
 	int status;
 
@@ -244,15 +243,19 @@ static int vnpu_bo_populate(struct vnpu_bo *bo)
 		drm_exec_retry_on_contention(&exec);
 		if (ret)
 			break;
-	}
-	if (!ret)
+
+		/* Inside the loop: TTM locks victims with the same ticket. */
 		ret = vnpu_bo_validate(bo, &ctx);
+		drm_exec_retry_on_contention(&exec);
+		if (ret)
+			break;
+	}
 	drm_exec_fini(&exec);
 
 	return ret == -EINTR ? -ERESTARTSYS : ret;
 }
 
-/* For memory that the CPU is about to write. */
+/* For memory that others are about to use. */
 static int vnpu_bo_wait_moves(struct vnpu_bo *bo)
 {
 	long ret;
@@ -283,8 +286,6 @@ struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 		return bo;
 
 	ret = vnpu_bo_validate(bo, &ctx);
-	if (!ret)
-		ret = vnpu_bo_wait_moves(bo);
 	if (!ret) {
 		ttm_bo_pin(&bo->ttm);
 		*vram_offset = vnpu_vram_res_offset(&vdev->vram,
@@ -419,25 +420,6 @@ void vnpu_res_next(struct vnpu_res_cursor *cur, u64 n)
 
 /* Page faults */
 
-/* Waits for the content as TTM waits for moves: not with the mmap lock held. */
-static vm_fault_t vnpu_bo_fault_wait(struct vnpu_bo *bo, struct vm_fault *vmf)
-{
-	if (!bo->content || dma_fence_is_signaled(bo->content))
-		return 0;
-
-	if (!fault_flag_allow_retry_first(vmf->flags))
-		return vnpu_bo_settle(bo, true) ? VM_FAULT_NOPAGE : 0;
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
-		return VM_FAULT_RETRY;
-
-	drm_gem_object_get(&bo->ttm.base);
-	mmap_read_unlock(vmf->vma->vm_mm);
-	vnpu_bo_settle(bo, true);
-	dma_resv_unlock(bo->ttm.base.resv);
-	drm_gem_object_put(&bo->ttm.base);
-	return VM_FAULT_RETRY;
-}
-
 /* Moves the BO to where the CPU can map it. */
 static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo)
 {
@@ -458,8 +440,22 @@ static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo)
 	return ret ? VM_FAULT_SIGBUS : 0;
 }
 
-static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo,
-					 struct vm_fault *vmf)
+/* A reference to the fence of a move that has not finished, or NULL. */
+static struct dma_fence *vnpu_bo_pending_move(struct vnpu_bo *bo)
+{
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence;
+
+	dma_resv_for_each_fence(&cursor, bo->ttm.base.resv, DMA_RESV_USAGE_KERNEL, fence)
+		if (!dma_fence_is_signaled(fence))
+			return dma_fence_get(fence);
+
+	return NULL;
+}
+
+/* @wait: set to a fence that has to signal first. */
+static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo, struct vm_fault *vmf,
+					 struct dma_fence **wait)
 {
 	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
 	vm_fault_t ret;
@@ -468,9 +464,9 @@ static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo,
 	if (ret)
 		return ret;
 
-	ret = vnpu_bo_fault_wait(bo, vmf);
-	if (ret)
-		return ret;
+	*wait = vnpu_bo_pending_move(bo);
+	if (*wait)
+		return VM_FAULT_RETRY;
 
 	vnpu_bo_check_content(bo);
 	if (bo->lost)
@@ -487,9 +483,43 @@ static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo,
 	return ret;
 }
 
+/*
+ * Waits for @fence and consumes it, with neither the reservation held nor the
+ * device entered: a job may keep it from signalling for long. If possible not
+ * with the mmap lock held, either.
+ */
+static vm_fault_t vnpu_bo_fault_wait(struct ttm_buffer_object *tbo, struct vm_fault *vmf,
+				     struct dma_fence *fence)
+{
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT) {
+		dma_resv_unlock(tbo->base.resv);
+		dma_fence_put(fence);
+		return VM_FAULT_RETRY;
+	}
+
+	if (fault_flag_allow_retry_first(vmf->flags)) {
+		/* The mapping may go, and the BO with it. */
+		drm_gem_object_get(&tbo->base);
+		mmap_read_unlock(vmf->vma->vm_mm);
+		dma_resv_unlock(tbo->base.resv);
+		drm_gem_object_put(&tbo->base);
+		ret = VM_FAULT_RETRY;
+	} else {
+		dma_resv_unlock(tbo->base.resv);
+	}
+
+	/* After a signal the fault is repeated, if there is still a need. */
+	dma_fence_wait(fence, true);
+	dma_fence_put(fence);
+	return ret;
+}
+
 static vm_fault_t vnpu_bo_fault(struct vm_fault *vmf)
 {
 	struct ttm_buffer_object *tbo = vmf->vma->vm_private_data;
+	struct dma_fence *wait = NULL;
 	vm_fault_t ret;
 	int idx;
 
@@ -498,11 +528,13 @@ static vm_fault_t vnpu_bo_fault(struct vm_fault *vmf)
 		return ret;
 
 	if (drm_dev_enter(tbo->base.dev, &idx)) {
-		ret = vnpu_bo_fault_reserved(ttm_to_vnpu_bo(tbo), vmf);
+		ret = vnpu_bo_fault_reserved(ttm_to_vnpu_bo(tbo), vmf, &wait);
 		drm_dev_exit(idx);
 	} else {
 		ret = ttm_bo_vm_dummy_page(vmf, vmf->vma->vm_page_prot);
 	}
+	if (wait)
+		return vnpu_bo_fault_wait(tbo, vmf, wait);
 
 	/* The reservation was dropped together with the mmap lock. */
 	if (ret == VM_FAULT_RETRY && !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
@@ -690,7 +722,7 @@ static struct vnpu_bo *vnpu_bo_create_user(struct vnpu_device *vdev,
 		goto err_put;
 	do {
 		ret = vnpu_bo_populate(bo);
-	} while (vnpu_validate_again(&validate, ret));
+	} while (vnpu_validate_again(&validate, &ret));
 	vnpu_validate_end(&validate);
 	if (ret)
 		goto err_put;

@@ -165,7 +165,10 @@ void vnpu_res_first_in(struct vnpu_bo *bo, struct ttm_resource *res, u64 offset,
 /* Advance by @n bytes, at most cur->size. */
 void vnpu_res_next(struct vnpu_res_cursor *cur, u64 n);
 
-/* Pinned, contiguous, CPU-visible VRAM with undefined content. */
+/*
+ * Pinned, contiguous, CPU-visible VRAM with undefined content. Not to be touched
+ * while a KERNEL fence is pending: what was there before is still moving.
+ */
 struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 				      u64 *vram_offset);
 /* May take the reservation: not from a signalling path. */
@@ -176,6 +179,8 @@ bool vnpu_ttm_bo_is_vnpu(const struct ttm_buffer_object *tbo);
 void vnpu_bo_moved(struct vnpu_bo *bo);
 /* Consumes the reference of @fence. */
 void vnpu_bo_set_content(struct vnpu_bo *bo, struct dma_fence *fence);
+/* Looks at the content's fence, if it has signalled. */
+void vnpu_bo_check_content(struct vnpu_bo *bo);
 /* Waits until bo->lost is final. */
 int vnpu_bo_settle(struct vnpu_bo *bo, bool interruptible);
 int vnpu_bo_pin_system(struct vnpu_bo *bo);

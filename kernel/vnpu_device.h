@@ -22,6 +22,7 @@
 #include "vnpu_migrate.h"
 #include "vnpu_ptpool.h"
 #include "vnpu_tt.h"
+#include "vnpu_validate.h"
 #include "vnpu_vram.h"
 
 struct vnpu_ring;
@@ -90,8 +91,8 @@ struct vnpu_device {
 	 */
 	struct xarray vms;
 
-	/* See "Room in VRAM". Outside of reservations. */
-	struct rw_semaphore validate_lock;
+	/* See "Room in VRAM". */
+	struct vnpu_room room;
 
 	/*
 	 * Guards @rings, the loads of @engines and the latch of TIMESTAMP. Nests

@@ -31,7 +31,7 @@
  *
  * Outermost first:
  *
- * - vnpu_device.validate_lock: see "Room in VRAM".
+ * - vnpu_room.lock: see "Room in VRAM".
  * - reservations, of VMs and of BOs that are not private to one, by drm_exec or
  *   by TTM. They guard the address space of a VM and the order of the jobs of
  *   its queues.

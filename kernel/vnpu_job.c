@@ -83,12 +83,17 @@ void vnpu_job_abandon(struct vnpu_job *job)
 static int vnpu_job_start(struct vnpu_job *job)
 {
 	struct vnpu_ring *ring = job->ring;
-	int idx;
+	int idx, ret;
 
 	lockdep_assert_held_read(&ring->vdev->reset_lock);
 
 	if (ring->error)
 		return ring->error;
+	if (job->ops->check) {
+		ret = job->ops->check(job);
+		if (ret)
+			return ret;
+	}
 	if (!drm_dev_enter(&ring->vdev->drm, &idx))
 		return -ENODEV;
 

@@ -10,6 +10,12 @@ struct vnpu_job;
 
 struct vnpu_job_ops {
 	/*
+	 * Optional: whether the job may run, 0 or the error that it fails with.
+	 * Called as @emit is, right before it.
+	 */
+	int (*check)(struct vnpu_job *job);
+
+	/*
 	 * Write up to vnpu_job.num_entries ring entries. Runs in run_job, so in
 	 * the fence signalling path: no allocation that may sleep or reclaim,
 	 * no reservation lock, no wait for a fence. The device is there.

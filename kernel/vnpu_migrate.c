@@ -3,6 +3,7 @@
  * Jobs of the paging ring: clearing and moving buffer objects.
  */
 
+#include <linux/dma-fence-chain.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/highmem.h>
@@ -35,8 +36,15 @@
  * only names them.
  *
  * Packets are kept short, so that the watchdog of the ring sees progress and a
- * reset does not wait long. When a move is too scattered for one job the thread
- * waits for all but the last: an error in any of them is then seen.
+ * reset does not wait long.
+ *
+ * A job may need that another one of the ring has done its work: a copy that
+ * what it copies is there, and, where a move is too scattered for one job, each
+ * the one before, so that the fence of the last speaks for all. Such a job looks
+ * at the other's fence when it runs and fails with the same error, so that one
+ * failure is seen at the end of the chain. Nobody has to wait for it in between.
+ * As a rule the scheduler hands a job over while those before it in the queue
+ * still run, so this one is made to wait until the other has finished.
  */
 
 #define VNPU_MIGRATE_PACKET_BYTES	SZ_8M
@@ -57,6 +65,9 @@ struct vnpu_migrate_job {
 	struct vnpu_job base;
 	struct vnpu_migrate *migrate;
 	struct device *dev;
+
+	/* Job without whose success this one makes no sense, or NULL. */
+	struct dma_fence *after;
 
 	/* In vnpu_migrate.jobs; under vnpu_migrate.lock, as are the buffers below. */
 	struct list_head link;
@@ -156,6 +167,15 @@ static void vnpu_migrate_write_cmd(struct vnpu_migrate_op *op,
 	}
 }
 
+static int vnpu_migrate_check(struct vnpu_job *base)
+{
+	struct vnpu_migrate_job *job = to_vnpu_migrate_job(base);
+	int status = job->after ? dma_fence_get_status(job->after) : 1;
+
+	/* It has signalled: see vnpu_migrate_run_after(). */
+	return WARN_ON_ONCE(!status) ? -EIO : min(status, 0);
+}
+
 static void vnpu_migrate_emit(struct vnpu_job *base, struct vnpu_ring *ring)
 {
 	struct vnpu_migrate_job *job = to_vnpu_migrate_job(base);
@@ -180,6 +200,8 @@ static void vnpu_migrate_free(struct vnpu_job *base)
 	struct vnpu_migrate_job *job = to_vnpu_migrate_job(base);
 	struct vnpu_migrate *migrate = job->migrate;
 
+	dma_fence_put(job->after);
+
 	mutex_lock(&migrate->lock);
 	list_del(&job->link);
 	vnpu_migrate_free_cmds(job);
@@ -189,6 +211,7 @@ static void vnpu_migrate_free(struct vnpu_job *base)
 }
 
 static const struct vnpu_job_ops vnpu_migrate_job_ops = {
+	.check = vnpu_migrate_check,
 	.emit = vnpu_migrate_emit,
 	.free = vnpu_migrate_free,
 };
@@ -271,8 +294,29 @@ static struct dma_fence *vnpu_migrate_queue(struct vnpu_device *vdev,
 	return fence;
 }
 
+/*
+ * Makes the job wait until @after has finished, and look at it. The scheduler
+ * takes no notice of a fence of the entity that the job is for, so it is given
+ * one around it.
+ */
+static int vnpu_migrate_run_after(struct vnpu_migrate_job *job, struct dma_fence *after)
+{
+	struct dma_fence_chain *chain;
+
+	if (!after)
+		return 0;
+
+	chain = dma_fence_chain_alloc();
+	if (!chain)
+		return -ENOMEM;
+
+	job->after = dma_fence_get(after);
+	dma_fence_chain_init(chain, NULL, dma_fence_get(after), 1);
+	return drm_sched_job_add_dependency(&job->base.base, &chain->base);
+}
+
 /* One job: as much of @op as fits. */
-static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op)
+static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op, struct dma_fence *after)
 {
 	struct vnpu_device *vdev = to_vnpu_device(op->bo->ttm.base.dev);
 	struct dma_resv *resv = op->bo->ttm.base.resv;
@@ -295,6 +339,8 @@ static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op)
 						  op->copy ?
 						  DMA_RESV_USAGE_BOOKKEEP :
 						  DMA_RESV_USAGE_KERNEL);
+	if (!ret)
+		ret = vnpu_migrate_run_after(job, after);
 	if (ret) {
 		vnpu_job_abandon(&job->base);
 		return ERR_PTR(ret);
@@ -303,22 +349,23 @@ static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op)
 	return vnpu_migrate_queue(vdev, job);
 }
 
-static struct dma_fence *vnpu_migrate_run(struct vnpu_migrate_op *op)
+/*
+ * All of @op. When a later step cannot be queued, those before it are waited
+ * for: the caller takes the memory back, or hands it to the CPU.
+ */
+static struct dma_fence *vnpu_migrate_run(struct vnpu_migrate_op *op, struct dma_fence *after)
 {
-	struct dma_fence *fence;
-	int ret;
+	struct dma_fence *fence, *last = NULL;
 
-	for (;;) {
-		fence = vnpu_migrate_step(op);
-		if (IS_ERR(fence) || !op->dst.size)
-			return fence;
+	do {
+		fence = vnpu_migrate_step(op, last ?: after);
+		if (IS_ERR(fence) && last)
+			dma_fence_wait(last, false);
+		dma_fence_put(last);
+		last = fence;
+	} while (!IS_ERR(fence) && op->dst.size);
 
-		dma_fence_wait(fence, false);
-		ret = dma_fence_get_status(fence);
-		dma_fence_put(fence);
-		if (ret < 0)
-			return ERR_PTR(-ENODEV);
-	}
+	return fence;
 }
 
 static int vnpu_migrate_op_init(struct vnpu_migrate_op *op, struct vnpu_bo *bo,
@@ -346,7 +393,7 @@ struct dma_fence *vnpu_migrate_clear(struct vnpu_bo *bo,
 	int ret;
 
 	ret = vnpu_migrate_op_init(&op, bo, NULL, dst);
-	return ret ? ERR_PTR(ret) : vnpu_migrate_run(&op);
+	return ret ? ERR_PTR(ret) : vnpu_migrate_run(&op, NULL);
 }
 
 struct dma_fence *vnpu_migrate_copy(struct vnpu_bo *bo,
@@ -357,7 +404,7 @@ struct dma_fence *vnpu_migrate_copy(struct vnpu_bo *bo,
 	int ret;
 
 	ret = vnpu_migrate_op_init(&op, bo, src, dst);
-	return ret ? ERR_PTR(ret) : vnpu_migrate_run(&op);
+	return ret ? ERR_PTR(ret) : vnpu_migrate_run(&op, bo->content);
 }
 
 int vnpu_migrate_clear_cpu(struct vnpu_bo *bo, struct ttm_resource *dst)

@@ -48,7 +48,7 @@ void vnpu_migrate_unplug(struct vnpu_device *vdev);
 /*
  * Reservation held. Both return a fence that the caller owns or an error. The
  * job that clears waits for the KERNEL fences of the reservation, the one that
- * copies for all.
+ * copies for all. A copy also fails if the last clear or copy of the BO has.
  */
 struct dma_fence *vnpu_migrate_clear(struct vnpu_bo *bo,
 				     struct ttm_resource *dst);

@@ -16,6 +16,7 @@
 #include "vnpu_hw.h"
 #include "vnpu_ptpool.h"
 #include "vnpu_ring.h"
+#include "vnpu_validate.h"
 
 /**
  * DOC: Page-table pool
@@ -91,19 +92,23 @@ static bool vnpu_ptpool_take(struct vnpu_ptpool *pool,
 	return chunk;
 }
 
-/* Adds a chunk and takes its first page. */
-static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
+static void vnpu_ptpool_destroy_chunk(struct vnpu_pt_chunk *chunk)
 {
-	struct vnpu_ptpool *pool = &vdev->ptpool;
+	iounmap(chunk->cpu);
+	vnpu_bo_free_kernel(chunk->bo);
+	kfree(chunk);
+}
+
+static struct vnpu_pt_chunk *vnpu_ptpool_create_chunk(struct vnpu_device *vdev)
+{
 	struct vnpu_pt_chunk *chunk;
 	int ret;
 
 	chunk = kzalloc_obj(*chunk);
 	if (!chunk)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 
-	chunk->bo = vnpu_bo_create_kernel(vdev, VNPU_CHUNK_BYTES,
-					  &chunk->offset);
+	chunk->bo = vnpu_bo_create_kernel(vdev, VNPU_CHUNK_BYTES, &chunk->offset);
 	if (IS_ERR(chunk->bo)) {
 		ret = PTR_ERR(chunk->bo);
 		goto err_free;
@@ -113,6 +118,37 @@ static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 		ret = -ENOMEM;
 		goto err_bo;
 	}
+	return chunk;
+
+err_bo:
+	vnpu_bo_free_kernel(chunk->bo);
+err_free:
+	kfree(chunk);
+	return ERR_PTR(ret);
+}
+
+/*
+ * Adds a chunk and takes its first page. What was in its memory may have to be
+ * copied away first, which waits for jobs: until then it is kept aside, and
+ * there is no room.
+ */
+static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
+{
+	struct vnpu_ptpool *pool = &vdev->ptpool;
+	struct vnpu_pt_chunk *chunk = pool->coming;
+
+	lockdep_assert_held(&pool->grow_lock);
+
+	if (!chunk) {
+		chunk = vnpu_ptpool_create_chunk(vdev);
+		if (IS_ERR(chunk))
+			return PTR_ERR(chunk);
+	}
+
+	pool->coming = chunk;
+	if (vnpu_validate_busy(vdev, chunk->bo->ttm.base.resv, DMA_RESV_USAGE_KERNEL))
+		return -ENOSPC;
+	pool->coming = NULL;
 
 	chunk->used = BIT_ULL(0);
 	page->chunk = chunk;
@@ -123,12 +159,6 @@ static int vnpu_ptpool_grow(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 	pool->used++;
 	spin_unlock(&pool->lock);
 	return 0;
-
-err_bo:
-	vnpu_bo_free_kernel(chunk->bo);
-err_free:
-	kfree(chunk);
-	return ret;
 }
 
 static int vnpu_ptpool_get(struct vnpu_device *vdev, struct vnpu_pt_page *page)
@@ -233,11 +263,8 @@ static void vnpu_ptpool_trim(struct vnpu_ptpool *pool, unsigned int keep)
 {
 	struct vnpu_pt_chunk *chunk;
 
-	while ((chunk = vnpu_ptpool_pop_empty(pool, keep))) {
-		iounmap(chunk->cpu);
-		vnpu_bo_free_kernel(chunk->bo);
-		kfree(chunk);
-	}
+	while ((chunk = vnpu_ptpool_pop_empty(pool, keep)))
+		vnpu_ptpool_destroy_chunk(chunk);
 }
 
 static void vnpu_ptpool_shrink(struct work_struct *work)
@@ -253,6 +280,8 @@ static void vnpu_ptpool_fini(struct drm_device *drm, void *data)
 	vnpu_ring_wait_idle(vdev->mmu_ring);
 	cancel_work_sync(&pool->shrink);
 	vnpu_ptpool_trim(pool, 0);
+	if (pool->coming)
+		vnpu_ptpool_destroy_chunk(pool->coming);
 	WARN_ON(!list_empty(&pool->chunks));
 	mutex_destroy(&pool->grow_lock);
 }

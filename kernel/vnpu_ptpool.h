@@ -25,6 +25,11 @@ struct vnpu_ptpool {
 	 */
 	struct mutex grow_lock;
 
+	/** @coming: Chunk whose memory is not vacated yet, or NULL; under
+	 * @grow_lock.
+	 */
+	struct vnpu_pt_chunk *coming;
+
 	/** @lock: Protects @chunks and the bitmaps. */
 	spinlock_t lock;
 
@@ -63,9 +68,9 @@ struct vnpu_pt_page {
 int vnpu_ptpool_init(struct vnpu_device *vdev);
 
 /*
- * A zeroed page or an ERR_PTR: -ENOSPC (no visible VRAM), -ENOMEM, -ENODEV,
- * -ERESTARTSYS.
- * May sleep, evict and wait; a reservation may be held.
+ * A zeroed page or an ERR_PTR: -ENOSPC (no visible VRAM, or none yet: see
+ * vnpu_validate_again()), -ENOMEM, -ENODEV, -ERESTARTSYS.
+ * May sleep and evict; waits for no fence; a reservation may be held.
  */
 struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev);
 /* Does not sleep. The device must not use the page any more. */

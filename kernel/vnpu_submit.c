@@ -236,6 +236,7 @@ static int vnpu_submit_init(struct vnpu_submit *submit, struct drm_file *file,
 	return vnpu_submit_init_entries(submit, &args->jobs);
 }
 
+/* And the VM's memory in its place: TTM locks victims with the same ticket. */
 static int vnpu_submit_lock(struct vnpu_submit *submit, struct drm_exec *exec)
 {
 	int ret = 0;
@@ -245,18 +246,21 @@ static int vnpu_submit_lock(struct vnpu_submit *submit, struct drm_exec *exec)
 		drm_exec_retry_on_contention(exec);
 		if (ret)
 			break;
+
+		ret = vnpu_vm_validate(submit->vm, exec, submit->count);
+		drm_exec_retry_on_contention(exec);
+		if (ret)
+			break;
 	}
 
 	return ret;
 }
 
-/* The last that can fail: the VM's memory in its place, and what to wait for. */
+/* The last that can fail: what to wait for. */
 static int vnpu_submit_prepare(struct vnpu_submit *submit, struct drm_exec *exec)
 {
-	int ret;
+	int ret = 0;
 	u32 i;
-
-	ret = vnpu_vm_validate(submit->vm, exec, submit->count);
 
 	for (i = 0; !ret && i < submit->count; i++) {
 		struct vnpu_submit_entry *entry = &submit->entries[i];
@@ -325,7 +329,7 @@ int vnpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 	/* ENOSPC comes before anything is added to a job. */
 	do {
 		ret = vnpu_submit_try(&submit);
-	} while (vnpu_validate_again(&validate, ret));
+	} while (vnpu_validate_again(&validate, &ret));
 	vnpu_validate_end(&validate);
 
 out_fini:

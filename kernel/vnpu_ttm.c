@@ -22,6 +22,7 @@
 #include "vnpu_migrate.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
+#include "vnpu_validate.h"
 #include "vnpu_vram.h"
 
 /**
@@ -209,6 +210,10 @@ static int vnpu_ttm_copy_cpu(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 	if (ret)
 		return ret;
 
+	vnpu_bo_check_content(bo);
+	if (bo->lost)
+		return vnpu_ttm_move_lost(bo, ctx, new);
+
 	ret = vnpu_migrate_copy_cpu(bo, bo->ttm.resource, new);
 	if (ret == -ENOMEM)
 		return ret;
@@ -230,10 +235,7 @@ static int vnpu_ttm_copy(struct vnpu_bo *bo, bool evict,
 	struct dma_fence *fence;
 	int ret;
 
-	/* A job behind a failed one would make its content look good. */
-	ret = vnpu_bo_settle(bo, ctx->interruptible);
-	if (ret)
-		return ret;
+	vnpu_bo_check_content(bo);
 	if (bo->lost)
 		return vnpu_ttm_move_lost(bo, ctx, new);
 
@@ -315,6 +317,20 @@ static int vnpu_ttm_move(struct ttm_buffer_object *tbo, bool evict,
 
 	vnpu_bo_moved(bo);
 	return 0;
+}
+
+/*
+ * TTM would wait for the jobs that use a BO which has been freed already, for as
+ * long as these like.
+ */
+static bool vnpu_ttm_eviction_valuable(struct ttm_buffer_object *tbo,
+				       const struct ttm_place *place)
+{
+	struct vnpu_device *vdev = ttm_to_vnpu_device(tbo->bdev);
+
+	return ttm_bo_eviction_valuable(tbo, place) &&
+	       !(tbo->deleted && vnpu_validate_busy(vdev, tbo->base.resv,
+						    DMA_RESV_USAGE_BOOKKEEP));
 }
 
 static void vnpu_ttm_swap_notify(struct ttm_buffer_object *tbo)
@@ -403,7 +419,7 @@ static const struct ttm_device_funcs vnpu_ttm_funcs = {
 	.ttm_tt_populate = vnpu_tt_populate,
 	.ttm_tt_unpopulate = vnpu_tt_unpopulate,
 	.ttm_tt_destroy = vnpu_tt_destroy,
-	.eviction_valuable = ttm_bo_eviction_valuable,
+	.eviction_valuable = vnpu_ttm_eviction_valuable,
 	.evict_flags = vnpu_ttm_evict_flags,
 	.move = vnpu_ttm_move,
 	.swap_notify = vnpu_ttm_swap_notify,

@@ -1,31 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * Room for the BOs of several clients.
- */
+#ifndef VNPU_VALIDATE_H
+#define VNPU_VALIDATE_H
 
-#ifndef __VNPU_VALIDATE_H__
-#define __VNPU_VALIDATE_H__
-
+#include <linux/dma-resv.h>
+#include <linux/list.h>
 #include <linux/rwsem.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
-#include "vnpu_device.h"
+struct dma_fence;
+struct task_struct;
+struct vnpu_device;
 
 /**
- * DOC: Room in VRAM
- *
- * TTM evicts only what it can lock. What other clients are about to use is
- * locked, so a client may find no room though there is enough for it: its
- * neighbours would give way a moment later. Such an error would be a lie and
- * depend on timing. So who makes BOs resident holds &vnpu_device.validate_lock
- * for reading, all the time that reservations are held. When there is no room
- * the reservations are given up and all is done once more with the lock held
- * for writing, when no other client holds reservations for long: what does not
- * fit then does not fit.
- *
- * The lock is outside of reservations. No fence of a user is waited for under
- * it.
+ * struct vnpu_room - Who may ask for room in VRAM, see "Room in VRAM"
  */
+struct vnpu_room {
+	/**
+	 * @lock: Held for reading by those who make BOs resident, for writing by
+	 * one who found no room. Outside of reservations.
+	 */
+	struct rw_semaphore lock;
+
+	/** @users_lock: Protects @users and their &vnpu_validate.busy; innermost. */
+	spinlock_t users_lock;
+
+	/** @users: List of struct vnpu_validate. */
+	struct list_head users;
+};
+
+/**
+ * enum vnpu_validate_mode - How &vnpu_room.lock is held
+ * @VNPU_VALIDATE_NONE: Not at all.
+ * @VNPU_VALIDATE_SHARED: For reading.
+ * @VNPU_VALIDATE_ALONE: For writing.
+ */
+enum vnpu_validate_mode {
+	VNPU_VALIDATE_NONE,
+	VNPU_VALIDATE_SHARED,
+	VNPU_VALIDATE_ALONE,
+};
 
 /**
  * struct vnpu_validate - Someone who makes BOs resident
@@ -34,39 +48,26 @@ struct vnpu_validate {
 	/** @vdev: The device. */
 	struct vnpu_device *vdev;
 
-	/** @alone: The lock is held for writing. */
-	bool alone;
+	/** @mode: How the lock is held. */
+	enum vnpu_validate_mode mode;
+
+	/** @task: Who it is; only compared. */
+	struct task_struct *task;
+
+	/** @link: In vnpu_room.users. */
+	struct list_head link;
+
+	/** @busy: Fence of memory that could not be had yet, or NULL. */
+	struct dma_fence *busy;
 };
 
-static inline int vnpu_validate_begin(struct vnpu_validate *v,
-				      struct vnpu_device *vdev)
-{
-	v->vdev = vdev;
-	v->alone = false;
-	return down_read_interruptible(&vdev->validate_lock) ? -ERESTARTSYS : 0;
-}
+void vnpu_room_init(struct vnpu_room *room);
 
-static inline void vnpu_validate_end(struct vnpu_validate *v)
-{
-	if (v->alone)
-		up_write(&v->vdev->validate_lock);
-	else
-		up_read(&v->vdev->validate_lock);
-}
+int vnpu_validate_begin(struct vnpu_validate *v, struct vnpu_device *vdev);
+bool vnpu_validate_again(struct vnpu_validate *v, int *ret);
+void vnpu_validate_end(struct vnpu_validate *v);
 
-/*
- * No reservation is held. Whether all that led to @ret has to be done again,
- * because there was no room but nobody was kept out yet.
- */
-static inline bool vnpu_validate_again(struct vnpu_validate *v, int ret)
-{
-	if (ret != -ENOSPC || v->alone)
-		return false;
-
-	up_read(&v->vdev->validate_lock);
-	down_write(&v->vdev->validate_lock);
-	v->alone = true;
-	return true;
-}
+bool vnpu_validate_busy(struct vnpu_device *vdev, struct dma_resv *resv,
+			enum dma_resv_usage usage);
 
 #endif

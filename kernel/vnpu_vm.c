@@ -23,6 +23,7 @@
 #include "vnpu_drv.h"
 #include "vnpu_ptpool.h"
 #include "vnpu_ring.h"
+#include "vnpu_validate.h"
 #include "vnpu_vm.h"
 
 /**
@@ -101,7 +102,7 @@ static void vnpu_vm_dev_release(struct drm_device *drm, void *data)
 int vnpu_vm_dev_init(struct vnpu_device *vdev)
 {
 	xa_init_flags(&vdev->vms, XA_FLAGS_ALLOC1);
-	init_rwsem(&vdev->validate_lock);
+	vnpu_room_init(&vdev->room);
 
 	return drmm_add_action_or_reset(&vdev->drm, vnpu_vm_dev_release, NULL);
 }
@@ -254,6 +255,23 @@ static int vnpu_vm_init_gpuvm(struct vnpu_vm *vm)
 	return 0;
 }
 
+/* The root table may need room in VRAM. */
+static int vnpu_vm_init_pt(struct vnpu_vm *vm)
+{
+	struct vnpu_validate validate;
+	int ret;
+
+	ret = vnpu_validate_begin(&validate, vm->vdev);
+	if (ret)
+		return ret;
+	do {
+		ret = vnpu_pt_init(&vm->pt, vm->vdev, &vnpu_vm_pt_ops);
+	} while (vnpu_validate_again(&validate, &ret));
+	vnpu_validate_end(&validate);
+
+	return ret == -EINTR ? -ERESTARTSYS : ret;
+}
+
 static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev)
 {
 	struct vnpu_vm *vm;
@@ -272,7 +290,7 @@ static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev)
 	if (ret)
 		goto err_free;
 
-	ret = vnpu_pt_init(&vm->pt, vdev, &vnpu_vm_pt_ops);
+	ret = vnpu_vm_init_pt(vm);
 	if (ret)
 		goto err_ctx;
 

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""Clients that want the same VRAM: nobody waits for another's job with a lock that all need."""
+
+import errno
+import signal
+
+import pytest
+from support import MIB, PAGE, Copier, Gate, Windows, raises_errno
+
+from vnpu.accel import COPY, SYSTEM, VRAM, Device
+from vnpu.accel.queue import lasting_submit
+from vnpu.guest.errors import GuestTimeout
+from vnpu.uapi import abi
+
+VRAM_SIZE = 64 * MIB
+
+pytestmark = pytest.mark.machine(vram=VRAM_SIZE, aperture=VRAM_SIZE)
+
+
+def client(guest):
+    return Device.open(guest.spawn())
+
+
+def start_create(dev, size, placement=VRAM):
+    """BO_CREATE that may block."""
+    arg = abi.BoCreate(size=size, placements=int(placement))
+    return dev.proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_BO_CREATE, bytes(arg))
+
+
+def start_loop(dev, calls, repeat):
+    """Ioctls (number, argument bytes), over and over; errors do not end it."""
+    batch = dev.proc.batch()
+    for number, raw in calls:
+        buffer = dev.proc.alloc(len(raw))
+        batch.write(buffer.addr, raw)
+        batch.syscall("ioctl", dev.fd, number, buffer.addr, check=False)
+    return batch.start(repeat)
+
+
+class Hog:
+    """A client whose job hangs while it uses VRAM, until the gate opens."""
+
+    def __init__(self, guest):
+        self.dev = client(guest)
+        self.copier = Copier(self.dev)
+        self.gate = Gate(self.dev, self.copier.vm)
+        # command memory and the like are there before VRAM is full
+        self.second = self.dev.queue_create(self.copier.vm, engine=COPY)
+        self.second.submit([]).wait()
+        self.copier.queue.submit([]).wait()
+
+    def hang(self):
+        self.job = self.copier.queue.submit(self.gate.packets())
+
+    def fill_vram(self):
+        """With BOs that its jobs may use, to less than what a chunk of page tables takes."""
+        memory = self.dev.query_memory()
+        left = memory.vram_total - memory.vram_used
+        while left >= 64 * 1024:
+            size = min(1 << (left.bit_length() - 1), 8 * MIB)
+            self.copier.buffer(size, VRAM)
+            left -= size
+
+    def release(self):
+        assert not self.job.done(), "the job was given up: all of it came too late"
+        self.gate.open()
+        self.job.wait()
+
+
+def check_nobody_is_held_up(guest):
+    """Memory of another kind at once, and an honest answer to who asks for too much."""
+    dev = client(guest)
+    assert start_create(dev, PAGE, SYSTEM).result(timeout_s=5) == 0
+
+
+@pytest.mark.machine(smp=2)
+@pytest.mark.parametrize("what", ["create", "bind"])
+def test_two_clients_beyond_what_fits(guest, what):
+    """Each evicts the other's memory, on two processors, and neither is told that there is none."""
+    one, two = client(guest), client(guest)
+    c = Copier(one)
+    for _ in range(14):
+        c.buffer(4 * MIB, VRAM)
+    submit = [(abi.DRM_IOCTL_VNPU_SUBMIT, bytes(lasting_submit(one.proc, c.queue.id)))]
+    if what == "create":
+        calls = [
+            (abi.DRM_IOCTL_VNPU_BO_CREATE, bytes(abi.BoCreate(size=16 * MIB, placements=1))),
+            (abi.DRM_IOCTL_GEM_CLOSE, bytes(abi.GemClose(handle=1))),
+        ]
+    else:
+        vm = two.vm_create()
+        bos = [two.bo_create(16 * MIB, placement=VRAM) for _ in range(2)]
+        ops = two.proc.alloc(40)
+        ops.write(bytes(abi.VmBindOp(handle=bos[0].handle, va=0x5000_0000, size=16 * MIB)))
+        arg = abi.drm_vnpu_vm_bind(
+            vm_id=vm.id, ops=abi.drm_vnpu_array(stride=40, count=1, array=ops.addr)
+        )
+        calls = [(abi.DRM_IOCTL_VNPU_VM_BIND, bytes(arg))]
+    for pending in [start_loop(one, submit, 200), start_loop(two, calls, 200)]:
+        pending.result(timeout_s=100)
+    c.queue.submit([]).wait()
+
+
+def test_memory_that_is_still_being_evicted(guest):
+    """A BO that has to come back while its eviction waits for a job."""
+    hog = Hog(guest)
+    dev, vm = hog.dev, hog.copier.vm
+    x = dev.bo_create(24 * MIB, placement=VRAM, vm=vm)
+    vm.bind(x)
+    windows = Windows(dev.proc, x.size)
+    windows.fill(x, 0)
+    vm.bind(dev.bo_create(24 * MIB, placement=VRAM, vm=vm))
+    hog.hang()
+    # x is first in the list: it goes, as soon as the job lets it
+    client(guest).bo_create(24 * MIB, placement=VRAM)
+    arg = bytes(lasting_submit(dev.proc, hog.second.id))
+    thread = dev.proc.thread()
+    submit = thread.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_SUBMIT, arg)
+    third = client(guest)
+    create = start_create(third, 32 * MIB)
+    check_nobody_is_held_up(guest)
+    assert submit.result(timeout_s=5) == 0
+    assert create.result(timeout_s=5) == 0
+    hog.release()
+    windows.check(x, 0)
+
+
+def test_memory_that_was_freed_while_a_job_uses_it(guest):
+    """Who needs it waits for the job: alone, and not longer than it wants to."""
+    hog = Hog(guest)
+    bo, va = hog.copier.buffer(48 * MIB, VRAM)
+    hog.hang()
+    hog.copier.vm.unbind(va, bo.size)
+    bo.close()
+    patient, killed = client(guest), client(guest)
+    creates = [start_create(dev, 32 * MIB) for dev in (patient, killed)]
+    for pending in creates:
+        pending.wait_blocked(timeout_s=5)
+    check_nobody_is_held_up(guest)
+    with raises_errno(errno.ENOSPC, errno.E2BIG):
+        start_create(client(guest), 80 * MIB).result(timeout_s=5)
+    killed.proc.kill(signal.SIGKILL)
+    killed.proc.wait(5)
+    assert not creates[0].done()
+    hog.release()
+    assert creates[0].result() == 0
+
+
+def test_page_tables_where_memory_is_still_being_evicted(guest):
+    """A bind that waits for a job, and someone who must not wait for the bind."""
+    hog = Hog(guest)
+    dev = client(guest)
+    vm = dev.vm_create()
+    word = dev.bo_create(PAGE, placement=SYSTEM)
+    hog.fill_vram()
+    hog.hang()
+    ops = dev.proc.alloc(128 * 40)
+    ops.write(
+        b"".join(
+            bytes(abi.VmBindOp(handle=word.handle, va=(1 + i) << 39, size=PAGE)) for i in range(128)
+        )
+    )
+    arg = abi.drm_vnpu_vm_bind(
+        vm_id=vm.id, ops=abi.drm_vnpu_array(stride=40, count=128, array=ops.addr)
+    )
+    bind = dev.proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_VM_BIND, bytes(arg))
+    bind.wait_blocked(timeout_s=5)
+    check_nobody_is_held_up(guest)
+    other = client(guest)
+    assert start_create(other, 16 * MIB).result(timeout_s=5) == 0
+    assert not bind.done()
+    hog.release()
+    assert bind.result() == 0
+
+
+def test_new_address_spaces_where_memory_is_still_being_evicted(guest):
+    """More root tables than are left: the one too many waits for the job, and is made then."""
+    hog = Hog(guest)
+    hog.fill_vram()
+    hog.hang()
+    dev = client(guest)
+    arg = dev.proc.alloc(64)
+    for _ in range(100):
+        arg.write(bytes(abi.drm_vnpu_vm_create()))
+        create = dev.proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_VM_CREATE, arg.addr)
+        try:
+            assert create.result(timeout_s=2) == 0
+        except GuestTimeout:
+            break
+    check_nobody_is_held_up(guest)
+    assert not create.done()
+    hog.release()
+    assert create.result() == 0
