@@ -69,6 +69,16 @@ struct vnpu_bind_job {
 
 	/* What to write and to invalidate, and what is free after. */
 	struct vnpu_pt_txn txn;
+
+	/*
+	 * Fences of contents that were not there when their BOs were mapped, and
+	 * whether they failed, which is found out when the job runs. Indices are
+	 * sources of @txn less one.
+	 */
+	struct dma_fence **contents;
+	bool *bad;
+	u32 num_contents;
+	u32 max_contents;
 };
 
 #define to_vnpu_bind_job(job) container_of(job, struct vnpu_bind_job, base)
@@ -119,7 +129,15 @@ static void bind_job_emit(struct vnpu_job *base, struct vnpu_ring *ring)
 	const struct vnpu_pt_txn *txn = &job->txn;
 	unsigned int i;
 
-	vnpu_pt_run(txn);
+	/*
+	 * All have signalled: the job that mapped the BO, which is this one or an
+	 * earlier one, waits for them. But for a copy that is younger: then the
+	 * mapping is about to be replaced, and the old memory is still intact.
+	 */
+	for (i = 0; i < job->num_contents; i++)
+		job->bad[i] = dma_fence_get_status(job->contents[i]) < 0;
+
+	vnpu_pt_run(txn, job->bad);
 
 	if (txn->num_ranges > base->num_entries) {
 		vnpu_ring_emit_invalidate_ctx(ring, job->ctx);
@@ -134,11 +152,20 @@ static void bind_job_emit(struct vnpu_job *base, struct vnpu_ring *ring)
 	}
 }
 
+static void bind_job_free_contents(struct vnpu_bind_job *job)
+{
+	while (job->num_contents)
+		dma_fence_put(job->contents[--job->num_contents]);
+	kvfree(job->contents);
+	kvfree(job->bad);
+}
+
 static void bind_job_free(struct vnpu_job *base)
 {
 	struct vnpu_bind_job *job = to_vnpu_bind_job(base);
 
 	vnpu_pt_txn_fini(&job->txn);
+	bind_job_free_contents(job);
 	kfree(job);
 }
 
@@ -147,8 +174,17 @@ static const struct vnpu_job_ops bind_job_ops = {
 	.free = bind_job_free,
 };
 
+static int bind_job_alloc_contents(struct vnpu_bind_job *job, u32 max)
+{
+	job->contents = kvcalloc(max, sizeof(*job->contents), GFP_KERNEL_ACCOUNT);
+	job->bad = kvcalloc(max, sizeof(*job->bad), GFP_KERNEL_ACCOUNT);
+	job->max_contents = max;
+	return job->contents && job->bad ? 0 : -ENOMEM;
+}
+
+/* @max_contents: number of BOs whose memory the job may write entries for. */
 static struct vnpu_bind_job *bind_job_create(struct vnpu_vm *vm, u32 num_ops,
-					     u64 client_id)
+					     u32 max_contents, u64 client_id)
 {
 	struct vnpu_bind_job *job;
 	int ret;
@@ -160,16 +196,41 @@ static struct vnpu_bind_job *bind_job_create(struct vnpu_vm *vm, u32 num_ops,
 	job->ctx = vm->ctx;
 	vnpu_pt_txn_init(&job->txn, &vm->pt);
 
+	ret = bind_job_alloc_contents(job, max_contents);
+	if (ret)
+		goto err_free;
+
 	/* An operation changes one range, and what it cuts at both ends. */
 	ret = vnpu_job_init(&job->base, &bind_job_ops, vm->vdev->mmu_ring,
 			    &vm->bind_entity,
 			    clamp_t(u32, 3 * num_ops, 1, VNPU_PT_MAX_RANGES),
 			    vm, client_id);
-	if (ret) {
-		kfree(job);
-		return ERR_PTR(ret);
-	}
+	if (ret)
+		goto err_free;
 	return job;
+
+err_free:
+	bind_job_free_contents(job);
+	kfree(job);
+	return ERR_PTR(ret);
+}
+
+/* The source of a BO's memory, for the page tables. */
+static u32 bind_job_source(struct vnpu_bind_job *job, struct vnpu_bo *bo)
+{
+	vnpu_bo_check_content(bo);
+	if (bo->lost || bo->dirty)
+		return VNPU_PT_SOURCE_BAD;
+	if (!bo->content)
+		return VNPU_PT_SOURCE_NONE;
+
+	if (job->num_contents && job->contents[job->num_contents - 1] == bo->content)
+		return job->num_contents;
+	if (WARN_ON_ONCE(job->num_contents == job->max_contents))
+		return VNPU_PT_SOURCE_BAD;
+
+	job->contents[job->num_contents++] = dma_fence_get(bo->content);
+	return job->num_contents;
 }
 
 /* Not armed: takes the prepared change back. */
@@ -246,7 +307,10 @@ static int bind_prepare_map(struct vnpu_bind_job *job, struct vnpu_bo *bo,
 static void bind_map(struct vnpu_bind_job *job, struct vnpu_bo *bo,
 		     u64 offset, u64 va, u64 size, bool readonly)
 {
-	struct vnpu_pt_extent ext = { .readonly = readonly };
+	struct vnpu_pt_extent ext = {
+		.readonly = readonly,
+		.source = bind_job_source(job, bo),
+	};
 	struct vnpu_res_cursor cur;
 
 	trace_vnpu_bind(job->ctx, true, va, size);
@@ -283,6 +347,20 @@ static int rebind_prepare(struct vnpu_vm *vm, struct vnpu_bind_job *job,
 	return ret;
 }
 
+/* No job of the VM runs, so what is replaced need not be shown on the way. */
+static void rebind_map(struct vnpu_bind_job *job, struct vnpu_va *va)
+{
+	u64 addr = va->base.va.addr, size = va->base.va.range;
+
+	job->txn.cut = (struct vnpu_pt_cut) {
+		.va = addr,
+		.end = addr + size,
+		.drop = true,
+	};
+	bind_map(job, to_vnpu_bo(va->base.gem.obj), va->base.gem.offset, addr, size,
+		 va->readonly);
+}
+
 int vnpu_bind_rebind(struct vnpu_vm *vm, struct drm_exec *exec)
 {
 	struct drm_gpuvm_bo *vm_bo;
@@ -292,7 +370,7 @@ int vnpu_bind_rebind(struct vnpu_vm *vm, struct drm_exec *exec)
 	int ret;
 
 	/* The number of ranges is not known: the whole context if several. */
-	job = bind_job_create(vm, 1, 0);
+	job = bind_job_create(vm, 1, list_count_nodes(&vm->rebind), 0);
 	if (IS_ERR(job))
 		return PTR_ERR(job);
 
@@ -304,10 +382,9 @@ int vnpu_bind_rebind(struct vnpu_vm *vm, struct drm_exec *exec)
 
 	list_for_each_entry(vbo, &vm->rebind, rebind) {
 		vm_bo = &vbo->base;
+		vnpu_vm_watch_content(vm, vm_bo);
 		drm_gpuvm_bo_for_each_va(va, vm_bo)
-			bind_map(job, to_vnpu_bo(vm_bo->obj), va->gem.offset,
-				 va->va.addr, va->va.range,
-				 to_vnpu_va(va)->readonly);
+			rebind_map(job, to_vnpu_va(va));
 	}
 
 	vnpu_vm_set_needed(vm, bind_job_queue(job, vm, exec));
@@ -347,15 +424,20 @@ int vnpu_bind_step_remap(struct drm_gpuva_op *op, void *priv)
 	struct vnpu_va *old = to_vnpu_va(op->remap.unmap->va);
 	struct vnpu_va *prev = NULL, *next = NULL;
 	struct vnpu_bind *bind = priv;
+	struct vnpu_pt_cut *cut = &bind->job->txn.cut;
+	u32 source = bind_job_source(bind->job, to_vnpu_bo(old->base.gem.obj));
 
 	if (op->remap.prev) {
 		prev = bind_take_va(bind);
 		prev->readonly = old->readonly;
+		cut->first = source;
 	}
 	if (op->remap.next) {
 		next = bind_take_va(bind);
 		next->readonly = old->readonly;
+		cut->last = source;
 	}
+	cut->drop |= source != VNPU_PT_SOURCE_NONE;
 
 	/* What remains keeps its entries in the page tables. */
 	drm_gpuva_remap(prev ? &prev->base : NULL, next ? &next->base : NULL,
@@ -371,6 +453,11 @@ int vnpu_bind_step_remap(struct drm_gpuva_op *op, void *priv)
 int vnpu_bind_step_unmap(struct drm_gpuva_op *op, void *priv)
 {
 	struct drm_gpuva *va = op->unmap.va;
+	struct vnpu_bo *bo = to_vnpu_bo(va->gem.obj);
+	struct vnpu_bind *bind = priv;
+
+	/* Not bind_job_source(): there is no limit to how many are removed. */
+	bind->job->txn.cut.drop |= bo->content || bo->lost || bo->dirty;
 
 	drm_gpuva_unmap(&op->unmap);
 	bind_remove_va(priv, va);
@@ -638,7 +725,8 @@ static int bind_prepare(struct vnpu_bind *bind)
 			return ret;
 	}
 
-	bind->job = bind_job_create(bind->vm, bind->num_ops,
+	/* An operation maps one BO, and cuts the mappings of two. */
+	bind->job = bind_job_create(bind->vm, bind->num_ops, 3 * bind->num_ops,
 				    bind->file->client_id);
 	if (IS_ERR(bind->job)) {
 		ret = PTR_ERR(bind->job);
@@ -669,6 +757,7 @@ static void bind_commit_map(struct vnpu_bind *bind)
 	ret = drm_gpuvm_sm_map(&vm->base, bind, &req);
 	drm_WARN_ON(&vm->vdev->drm, ret);
 	drm_gpuvm_bo_extobj_add(op->vm_bo);
+	vnpu_vm_watch_content(vm, op->vm_bo);
 	bind_map(bind->job, op->bo, op->bo_offset, op->va, op->size,
 		 op->readonly);
 }
@@ -694,6 +783,10 @@ static struct dma_fence *bind_commit(struct vnpu_bind *bind)
 
 	for (i = 0; i < bind->num_ops; i++) {
 		bind->op = &bind->ops[i];
+		job->txn.cut = (struct vnpu_pt_cut) {
+			.va = bind->op->va,
+			.end = bind->op->va + bind->op->size,
+		};
 		if (bind->op->map)
 			bind_commit_map(bind);
 		else

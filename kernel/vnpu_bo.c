@@ -25,6 +25,7 @@
 #include "vnpu_bo.h"
 #include "vnpu_device.h"
 #include "vnpu_drv.h"
+#include "vnpu_migrate.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
 #include "vnpu_validate.h"
@@ -170,9 +171,55 @@ void vnpu_bo_check_content(struct vnpu_bo *bo)
 	status = dma_fence_get_status(bo->content);
 	if (!status)
 		return;
-	if (status < 0)
-		bo->lost = true;
+	if (status < 0) {
+		/* There was nothing to lose yet, so it may be done again. */
+		bo->dirty = bo->clearing && !bo->cleared_again;
+		bo->lost = !bo->dirty;
+	}
+	bo->clearing = false;
 	vnpu_bo_set_content(bo, NULL);
+}
+
+int vnpu_bo_clear(struct vnpu_bo *bo, struct ttm_resource *res)
+{
+	struct dma_fence *fence;
+
+	dma_resv_assert_held(bo->ttm.base.resv);
+
+	fence = vnpu_migrate_clear(bo, res);
+	if (IS_ERR(fence))
+		return PTR_ERR(fence);
+
+	dma_resv_add_fence(bo->ttm.base.resv, fence, DMA_RESV_USAGE_KERNEL);
+	vnpu_bo_set_content(bo, fence);
+	bo->clearing = true;
+	return 0;
+}
+
+/*
+ * The job that was to clear the BO failed, most likely because the device was
+ * reset in the middle of it: once more. Nobody has seen the memory yet: see
+ * bind_job_emit().
+ */
+static int vnpu_bo_clear_again(struct vnpu_bo *bo)
+{
+	int ret;
+
+	ret = dma_resv_reserve_fences(bo->ttm.base.resv, 1);
+	if (ret)
+		return ret;
+
+	/* Pages are zeroed when they are allocated. */
+	if (bo->ttm.resource->mem_type == TTM_PL_VRAM) {
+		ret = vnpu_bo_clear(bo, bo->ttm.resource);
+		if (ret)
+			return ret == -ENODEV ? -EIO : ret;
+	}
+
+	bo->dirty = false;
+	bo->cleared_again = true;
+	vnpu_bo_moved(bo);
+	return 0;
 }
 
 int vnpu_bo_settle(struct vnpu_bo *bo, bool interruptible)
@@ -219,6 +266,12 @@ int vnpu_bo_validate(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx)
 			return ret;
 
 		ttm_bo_move_to_lru_tail_unlocked(&bo->ttm);
+	}
+
+	if (bo->dirty) {
+		ret = vnpu_bo_clear_again(bo);
+		if (ret)
+			return ret;
 	}
 
 	return bo->lost ? -EIO : 0;
@@ -317,6 +370,13 @@ int vnpu_bo_pin_system(struct vnpu_bo *bo)
 
 	dma_resv_assert_held(bo->ttm.base.resv);
 
+	vnpu_bo_check_content(bo);
+	if (bo->dirty) {
+		ret = vnpu_bo_clear_again(bo);
+		if (ret)
+			return ret;
+	}
+
 	vnpu_placement_system(&placement);
 	ret = ttm_bo_validate(&bo->ttm, &placement.base, &ctx);
 	if (ret)
@@ -327,7 +387,7 @@ int vnpu_bo_pin_system(struct vnpu_bo *bo)
 		ret = vnpu_bo_wait_moves(bo);
 	if (ret)
 		return ret;
-	if (bo->lost)
+	if (bo->lost || bo->dirty)
 		return -EIO;
 
 	ttm_bo_pin(&bo->ttm);
@@ -460,6 +520,10 @@ static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo, struct vm_fault *vm
 	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
 	vm_fault_t ret;
 
+	vnpu_bo_check_content(bo);
+	if (bo->dirty && vnpu_bo_clear_again(bo))
+		return VM_FAULT_SIGBUS;
+
 	ret = vnpu_bo_fault_move(bo);
 	if (ret)
 		return ret;
@@ -469,7 +533,7 @@ static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo, struct vm_fault *vm
 		return VM_FAULT_RETRY;
 
 	vnpu_bo_check_content(bo);
-	if (bo->lost)
+	if (bo->lost || bo->dirty)
 		return VM_FAULT_SIGBUS;
 
 	vnpu_aperture_lock(vdev);

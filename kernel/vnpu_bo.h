@@ -58,6 +58,17 @@ struct vnpu_bo {
 	/** @lost: The content is gone, uses fail with EIO; under the reservation. */
 	bool lost;
 
+	/** @clearing: @content is about the first clear; under the reservation. */
+	bool clearing;
+
+	/** @dirty: The clear failed and has to be repeated before the memory may
+	 * be seen; under the reservation.
+	 */
+	bool dirty;
+
+	/** @cleared_again: It was repeated once; under the reservation. */
+	bool cleared_again;
+
 	/** @region: Memory type it is in (TTM_PL_*) or VNPU_REGION_NONE, for
 	 * statistics; written under the reservation, read without.
 	 */
@@ -77,7 +88,7 @@ struct vnpu_bo {
 
 	/** @content: Fence of the job that last cleared or moved the content, or
 	 * NULL; under the reservation. An error in it means that the content is
-	 * lost.
+	 * lost, or that the clear has to be repeated.
 	 */
 	struct dma_fence *content;
 
@@ -179,8 +190,10 @@ bool vnpu_ttm_bo_is_vnpu(const struct ttm_buffer_object *tbo);
 void vnpu_bo_moved(struct vnpu_bo *bo);
 /* Consumes the reference of @fence. */
 void vnpu_bo_set_content(struct vnpu_bo *bo, struct dma_fence *fence);
-/* Looks at the content's fence, if it has signalled. */
+/* Looks at the content's fence, if it has signalled: sets lost or dirty. */
 void vnpu_bo_check_content(struct vnpu_bo *bo);
+/* Of a new place, or of the old one if the clear failed: queues a job. */
+int vnpu_bo_clear(struct vnpu_bo *bo, struct ttm_resource *res);
 /* Waits until bo->lost is final. */
 int vnpu_bo_settle(struct vnpu_bo *bo, bool interruptible);
 int vnpu_bo_pin_system(struct vnpu_bo *bo);

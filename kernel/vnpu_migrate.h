@@ -57,9 +57,9 @@ struct dma_fence *vnpu_migrate_copy(struct vnpu_bo *bo,
 				    struct ttm_resource *dst);
 
 /* Whether the ring is the trouble. */
-static inline bool vnpu_migrate_use_cpu(const struct dma_fence *err)
+static inline bool vnpu_migrate_use_cpu(int err)
 {
-	return PTR_ERR(err) == -ENODEV;
+	return err == -ENODEV;
 }
 
 /*

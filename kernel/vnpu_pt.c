@@ -36,6 +36,10 @@
  * removed. Their pages are free when the job, which invalidates the TLB, has
  * finished.
  *
+ * What is known of memory when it is mapped may not be all: a job that clears it
+ * may fail later. So each record that shows memory names its source, and when
+ * the records are written nothing is mapped in place of memory that went bad.
+ *
  * An entry is written with one 64-bit store. A table is complete before the
  * entry that points to it is written, so that a job that runs meanwhile sees
  * the old or the new translation of an address that keeps its mapping.
@@ -385,7 +389,7 @@ EXPORT_SYMBOL_IF_KUNIT(vnpu_pt_prepare_done);
 static struct vnpu_pt_write *record(struct vnpu_pt_txn *txn,
 				    struct vnpu_pt_node *node,
 				    unsigned int first, unsigned int count,
-				    u64 value, u32 step)
+				    u64 value, u32 source)
 {
 	static struct vnpu_pt_write lost;
 	struct vnpu_pt_write *write = &lost;
@@ -397,7 +401,7 @@ static struct vnpu_pt_write *record(struct vnpu_pt_txn *txn,
 	*write = (struct vnpu_pt_write){
 		.table = node->page->cpu,
 		.value = value,
-		.step = step,
+		.source = source,
 		.first = first,
 		.count = count,
 	};
@@ -440,7 +444,7 @@ static void record_link(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node)
 	u64 pte = VNPU_PTE_VALID_MASK | VNPU_PTE_VRAM_MASK |
 		  (node->page->offset & VNPU_PTE_ADDR_MASK);
 
-	record(txn, node->parent, node->index, 1, pte, 0)->barrier = 1;
+	record(txn, node->parent, node->index, 1, pte, VNPU_PT_SOURCE_NONE)->barrier = 1;
 	node->linked = true;
 	node->stale = false;
 }
@@ -453,6 +457,18 @@ static void node_link(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node)
 	node->parent->used++;
 }
 
+/* The source of the huge leaf at @va, which is about to be split. */
+static u32 split_source(const struct vnpu_pt_txn *txn, u64 va)
+{
+	const struct vnpu_pt_cut *cut = &txn->cut;
+
+	if (va < cut->va)
+		return cut->first;
+	if (va + VNPU_PT_HUGE_SIZE > cut->end)
+		return cut->last;
+	return cut->drop ? VNPU_PT_SOURCE_BAD : VNPU_PT_SOURCE_NONE;
+}
+
 /* Replaces the huge leaf at @va by the table @node with the same content. */
 static void node_split(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node,
 		       u64 va)
@@ -460,7 +476,7 @@ static void node_split(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node,
 	u64 pte = node_leaf(node->parent, node->index);
 
 	va = ALIGN_DOWN(va, VNPU_PT_HUGE_SIZE);
-	record(txn, node, 0, VNPU_PT_ENTRIES, pte, VNPU_PT_PAGE_SIZE);
+	record(txn, node, 0, VNPU_PT_ENTRIES, pte, split_source(txn, va))->step = 1;
 	bitmap_fill(node_valid(node), VNPU_PT_ENTRIES);
 	node->used = VNPU_PT_ENTRIES;
 	node_set_leaf(txn->pt, node->parent, node->index, 0);
@@ -509,7 +525,7 @@ static void node_unlink(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node)
 	node_touch(txn, node);
 }
 
-static void map_huge(struct vnpu_pt_txn *txn, u64 va, u64 pte)
+static void map_huge(struct vnpu_pt_txn *txn, u64 va, u64 pte, u32 source)
 {
 	struct vnpu_pt_node *node = descend(txn, va, VNPU_PT_HUGE_LEVEL);
 	unsigned int i = vnpu_pt_index(va, VNPU_PT_HUGE_LEVEL);
@@ -523,10 +539,10 @@ static void map_huge(struct vnpu_pt_txn *txn, u64 va, u64 pte)
 		node_unlink(txn, child);
 
 	node_set_leaf(txn->pt, node, i, pte);
-	record(txn, node, i, 1, pte, 0);
+	record(txn, node, i, 1, pte, source);
 }
 
-static void map_small(struct vnpu_pt_txn *txn, u64 va, u64 size, u64 pte)
+static void map_small(struct vnpu_pt_txn *txn, u64 va, u64 size, u64 pte, u32 source)
 {
 	struct vnpu_pt_node *node = descend(txn, va, 0);
 	unsigned int first = vnpu_pt_index(va, 0);
@@ -538,7 +554,7 @@ static void map_small(struct vnpu_pt_txn *txn, u64 va, u64 size, u64 pte)
 
 	bitmap_set(valid, first, count);
 	node->used = bitmap_weight(valid, VNPU_PT_ENTRIES);
-	record(txn, node, first, count, pte, VNPU_PT_PAGE_SIZE);
+	record(txn, node, first, count, pte, source)->step = 1;
 }
 
 void vnpu_pt_map(struct vnpu_pt_txn *txn, u64 va,
@@ -554,9 +570,9 @@ void vnpu_pt_map(struct vnpu_pt_txn *txn, u64 va,
 				       ext->readonly);
 
 		if (huge)
-			map_huge(txn, va + pos, pte);
+			map_huge(txn, va + pos, pte, ext->source);
 		else
-			map_small(txn, va + pos, size, pte);
+			map_small(txn, va + pos, size, pte, ext->source);
 		pos += size;
 	}
 }
@@ -700,22 +716,30 @@ void vnpu_pt_abort(struct vnpu_pt_txn *txn)
 }
 EXPORT_SYMBOL_IF_KUNIT(vnpu_pt_abort);
 
-void vnpu_pt_run(const struct vnpu_pt_txn *txn)
+static bool write_is_bad(const struct vnpu_pt_write *write, const bool *bad)
+{
+	return write->source && (write->source == VNPU_PT_SOURCE_BAD || bad[write->source - 1]);
+}
+
+void vnpu_pt_run(const struct vnpu_pt_txn *txn, const bool *bad)
 {
 	const struct vnpu_pt_write *write = txn->writes;
 	size_t i;
 
 	for (i = 0; i < txn->num_writes; i++, write++) {
-		u64 value = write->value;
+		u64 value = write->value, step = write->step ? VNPU_PT_PAGE_SIZE : 0;
 		unsigned int n;
 
+		if (write_is_bad(write, bad))
+			value = step = 0;
 		if (write->barrier) {
 			/* Write-combining may reorder what was written. */
 			wmb();
 		}
 
-		for (n = 0; n < write->count; n++, value += write->step)
-			writeq(value, write->table + write->first + n);
+		/* Each may be written at any time after the barrier. */
+		for (n = 0; n < write->count; n++, value += step)
+			writeq_relaxed(value, write->table + write->first + n);
 	}
 
 	/* All is in VRAM before the ring entries that follow. */

@@ -44,14 +44,17 @@ struct vnpu_pt_write {
 	/** @value: The first entry. */
 	u64 value;
 
-	/** @step: What is added to it from entry to entry. */
-	u32 step;
+	/** @source: Source of the memory that it shows, see &struct vnpu_pt_extent. */
+	u32 source;
 
 	/** @first: Index of the first entry. */
 	u16 first;
 
 	/** @count: Number of entries, 1 to VNPU_PT_ENTRIES. */
-	u16 count : 15;
+	u16 count : 14;
+
+	/** @step: The value goes up by a page from entry to entry. */
+	u16 step : 1;
 
 	/** @barrier: Makes a table reachable: all earlier writes come first. */
 	u16 barrier : 1;
@@ -91,6 +94,36 @@ struct vnpu_pt_ops {
 
 	/** @free: Gives a page back that the device cannot reach. */
 	void (*free)(struct vnpu_device *vdev, struct vnpu_pt_page *page);
+};
+
+/*
+ * Numbers of sources, see &struct vnpu_pt_extent: none, and one that is known to
+ * be bad.
+ */
+#define VNPU_PT_SOURCE_NONE	0
+#define VNPU_PT_SOURCE_BAD	U32_MAX
+
+/**
+ * struct vnpu_pt_cut - Sources of the mappings that a change overwrites
+ *
+ * A huge leaf that is overwritten in part is split first, which writes entries
+ * for its memory.
+ */
+struct vnpu_pt_cut {
+	/** @va: Where the change begins. */
+	u64 va;
+
+	/** @first: Source of the mapping that is cut at @va. */
+	u32 first;
+
+	/** @last: Source of the mapping that is cut at the end. */
+	u32 last;
+
+	/** @drop: What is in between need not be shown until it is overwritten. */
+	bool drop;
+
+	/** @end: Where the change ends. */
+	u64 end;
 };
 
 /**
@@ -137,6 +170,9 @@ struct vnpu_pt_txn {
 
 	/** @huge: A prepared change may write a huge leaf. */
 	bool huge;
+
+	/** @cut: What the next change cuts. */
+	struct vnpu_pt_cut cut;
 };
 
 /**
@@ -154,6 +190,13 @@ struct vnpu_pt_extent {
 
 	/** @readonly: The device may not write. */
 	bool readonly;
+
+	/**
+	 * @source: A number for something that may turn out bad until the change
+	 * is written: then the memory must not be shown. VNPU_PT_SOURCE_NONE if
+	 * it is known to be good.
+	 */
+	u32 source;
 };
 
 int vnpu_pt_init(struct vnpu_pt *pt, struct vnpu_device *vdev,
@@ -179,8 +222,11 @@ void vnpu_pt_map(struct vnpu_pt_txn *txn, u64 va,
 void vnpu_pt_unmap(struct vnpu_pt_txn *txn, u64 va, u64 size);
 void vnpu_pt_commit(struct vnpu_pt_txn *txn);
 
-/* For the bind job: writes entries, does not sleep; drm_dev_enter() held. */
-void vnpu_pt_run(const struct vnpu_pt_txn *txn);
+/*
+ * For the bind job: writes entries, does not sleep; drm_dev_enter() held. In
+ * place of memory whose source is @bad[source - 1] nothing is mapped.
+ */
+void vnpu_pt_run(const struct vnpu_pt_txn *txn, const bool *bad);
 /* When the job has finished, or never came to be. */
 void vnpu_pt_txn_fini(struct vnpu_pt_txn *txn);
 

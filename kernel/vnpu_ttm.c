@@ -40,9 +40,11 @@
  * content is cleared when it enters VRAM.
  *
  * When a job of the paging ring cannot be queued the CPU copies through the
- * aperture. When one fails later, the content is lost: vnpu_bo.content has the
- * error, uses of the buffer fail with EIO and nobody sees what the memory held
- * before.
+ * aperture. When one fails later, vnpu_bo.content has the error. A buffer whose
+ * clear failed is cleared once more; where that fails too, or the job was a copy,
+ * the content is lost and uses of the buffer fail with EIO. Nobody sees what the
+ * memory held before: the CPU waits for the content, and what the device sees is
+ * up to bind jobs, which map nothing in place of memory whose content failed.
  */
 
 static const struct ttm_place vnpu_place_tt = { .mem_type = TTM_PL_TT };
@@ -153,21 +155,16 @@ static void vnpu_ttm_drop_empty_tt(struct ttm_buffer_object *tbo)
 static int vnpu_ttm_clear(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 			  struct ttm_resource *new)
 {
-	struct dma_fence *fence;
 	int ret;
 
 	if (bo->uncleared)
 		goto out_assign;
 
-	fence = vnpu_migrate_clear(bo, new);
-	if (!IS_ERR(fence)) {
-		dma_resv_add_fence(bo->ttm.base.resv, fence,
-				   DMA_RESV_USAGE_KERNEL);
-		vnpu_bo_set_content(bo, fence);
+	ret = vnpu_bo_clear(bo, new);
+	if (!ret)
 		goto out_assign;
-	}
-	if (!vnpu_migrate_use_cpu(fence))
-		return PTR_ERR(fence);
+	if (!vnpu_migrate_use_cpu(ret))
+		return ret;
 
 	ret = ttm_bo_wait_ctx(&bo->ttm, ctx);
 	if (!ret)
@@ -183,8 +180,8 @@ out_assign:
 }
 
 /*
- * The new place of a BO whose content is gone: pages are zeroed when allocated,
- * VRAM is cleared.
+ * The new place of a BO whose content is gone, or was never cleared: pages are
+ * zeroed when allocated.
  */
 static int vnpu_ttm_move_lost(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 			      struct ttm_resource *new)
@@ -211,7 +208,7 @@ static int vnpu_ttm_copy_cpu(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 		return ret;
 
 	vnpu_bo_check_content(bo);
-	if (bo->lost)
+	if (bo->lost || bo->dirty)
 		return vnpu_ttm_move_lost(bo, ctx, new);
 
 	ret = vnpu_migrate_copy_cpu(bo, bo->ttm.resource, new);
@@ -236,12 +233,12 @@ static int vnpu_ttm_copy(struct vnpu_bo *bo, bool evict,
 	int ret;
 
 	vnpu_bo_check_content(bo);
-	if (bo->lost)
+	if (bo->lost || bo->dirty)
 		return vnpu_ttm_move_lost(bo, ctx, new);
 
 	fence = vnpu_migrate_copy(bo, bo->ttm.resource, new);
 	if (IS_ERR(fence)) {
-		if (!vnpu_migrate_use_cpu(fence))
+		if (!vnpu_migrate_use_cpu(PTR_ERR(fence)))
 			return PTR_ERR(fence);
 		return vnpu_ttm_copy_cpu(bo, ctx, new);
 	}
@@ -254,6 +251,8 @@ static int vnpu_ttm_copy(struct vnpu_bo *bo, bool evict,
 		return ret;
 	}
 
+	/* What fails from now on is a move, and may have cost content. */
+	bo->clearing = false;
 	vnpu_bo_set_content(bo, fence);
 	return 0;
 }
@@ -380,7 +379,7 @@ static int vnpu_ttm_access_memory(struct ttm_buffer_object *tbo,
 	ret = vnpu_bo_settle(bo, true);
 	if (ret)
 		return ret;
-	if (bo->lost || !vnpu_ttm_bo_is_visible(tbo))
+	if (bo->lost || bo->dirty || !vnpu_ttm_bo_is_visible(tbo))
 		return -EIO;
 	if (!drm_dev_enter(&vdev->drm, &idx))
 		return -EIO;

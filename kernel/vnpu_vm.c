@@ -198,11 +198,15 @@ static struct drm_gpuvm_bo *vnpu_vm_bo_alloc(void)
 		return NULL;
 
 	INIT_LIST_HEAD(&vbo->rebind);
+	INIT_LIST_HEAD(&vbo->unsettled);
 	return &vbo->base;
 }
 
 static void vnpu_vm_bo_free(struct drm_gpuvm_bo *vm_bo)
 {
+	dma_resv_assert_held(vnpu_vm_resv(to_vnpu_vm(vm_bo->vm)));
+
+	list_del(&to_vnpu_vm_bo(vm_bo)->unsettled);
 	kfree(to_vnpu_vm_bo(vm_bo));
 }
 
@@ -285,6 +289,7 @@ static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev)
 	kref_init(&vm->users);
 	INIT_WORK(&vm->teardown, vnpu_vm_teardown_work);
 	INIT_LIST_HEAD(&vm->rebind);
+	INIT_LIST_HEAD(&vm->unsettled);
 
 	ret = ctx_alloc(vdev, &vm->ctx);
 	if (ret)
@@ -542,11 +547,56 @@ static int vnpu_vm_reserve_again(struct drm_exec *exec, unsigned int num_fences)
 	return 0;
 }
 
+void vnpu_vm_watch_content(struct vnpu_vm *vm, struct drm_gpuvm_bo *vm_bo)
+{
+	struct vnpu_vm_bo *vbo = to_vnpu_vm_bo(vm_bo);
+
+	dma_resv_assert_held(vnpu_vm_resv(vm));
+	dma_resv_assert_held(vm_bo->obj->resv);
+
+	if (to_vnpu_bo(vm_bo->obj)->content && list_empty(&vbo->unsettled))
+		list_add_tail(&vbo->unsettled, &vm->unsettled);
+}
+
+/*
+ * Looks at the BOs that were mapped before their content was there: the bind job
+ * has mapped nothing if it failed. -EIO if something is lost for good.
+ */
+static int vnpu_vm_check_contents(struct vnpu_vm *vm, struct drm_exec *exec,
+				  unsigned int num_fences)
+{
+	struct vnpu_vm_bo *vbo, *next;
+	bool dirty = false;
+
+	list_for_each_entry_safe(vbo, next, &vm->unsettled, unsettled) {
+		struct vnpu_bo *bo = to_vnpu_bo(vbo->base.obj);
+
+		vnpu_bo_check_content(bo);
+		if (bo->lost)
+			return -EIO;
+		if (bo->dirty) {
+			drm_gpuvm_bo_evict(&vbo->base, true);
+			dirty = true;
+		} else if (!bo->content) {
+			list_del_init(&vbo->unsettled);
+		}
+	}
+
+	/* This is where external BOs that are marked get into the list. */
+	return dirty ? drm_gpuvm_prepare_objects(&vm->base, exec, num_fences + 1) : 0;
+}
+
 int vnpu_vm_validate(struct vnpu_vm *vm, struct drm_exec *exec,
 		     unsigned int num_fences)
 {
 	struct vnpu_vm_bo *vbo, *next;
 	int ret;
+
+	dma_resv_assert_held(vnpu_vm_resv(vm));
+
+	ret = vnpu_vm_check_contents(vm, exec, num_fences);
+	if (ret)
+		return ret;
 
 	if (list_empty(&vm->base.evict.list))
 		return 0;

@@ -72,6 +72,11 @@ struct vnpu_vm {
 	/** @stats: Those of the file that made it, which count it. */
 	struct vnpu_stats *stats;
 
+	/** @unsettled: BOs that are mapped and whose content was not yet known to
+	 * be good, or was lost; protected by the VM's reservation.
+	 */
+	struct list_head unsettled;
+
 	/** @last_bind: Finished fence of the last bind job, or NULL; protected by
 	 * the VM's reservation.
 	 */
@@ -92,6 +97,9 @@ struct vnpu_vm_bo {
 
 	/** @rebind: In vnpu_vm.rebind; protected by the VM's reservation. */
 	struct list_head rebind;
+
+	/** @unsettled: In vnpu_vm.unsettled; protected by the VM's reservation. */
+	struct list_head unsettled;
 };
 
 /**
@@ -170,6 +178,9 @@ int vnpu_vm_add_job_deps(struct vnpu_vm *vm, struct drm_exec *exec,
 			 struct drm_sched_job *job);
 void vnpu_vm_add_job_fence(struct vnpu_vm *vm, struct drm_exec *exec,
 			   struct dma_fence *fence);
+
+/* Reservations held: the BO was mapped. Submits see to its content. */
+void vnpu_vm_watch_content(struct vnpu_vm *vm, struct drm_gpuvm_bo *vm_bo);
 
 int vnpu_ioctl_vm_create(struct drm_device *drm, void *data,
 			 struct drm_file *file);

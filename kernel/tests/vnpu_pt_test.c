@@ -224,7 +224,7 @@ static int test_change(struct pt_test *t, const struct test_op *ops,
 	vnpu_pt_commit(&txn);
 	KUNIT_EXPECT_LE(t->test, txn.num_writes, txn.max_writes);
 
-	vnpu_pt_run(&txn);
+	vnpu_pt_run(&txn, NULL);
 	test_check_ranges(t, &txn);
 	vnpu_pt_txn_fini(&txn);
 	test_check(t);

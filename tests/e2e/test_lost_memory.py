@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""Jobs of the driver that fail: what they should have written or cleared is seen by nobody."""
+
+import contextlib
+import errno
+import os
+import time
+
+import pytest
+from support import MIB, PAGE, Copier, check_words, pci_address, raises_errno
+
+from vnpu.accel import COPY, VRAM, Device
+from vnpu.hw.packets import Fill
+
+SECRET = 0x5EC4E7
+SIZE = 32 * MIB
+
+COMMAND = 4
+MASTER = 4
+
+pytestmark = [
+    pytest.mark.machine(vram=64 * MIB, aperture=64 * MIB),
+    pytest.mark.expect_kernel_log("vnpu-paging: job failed"),
+]
+
+
+class Config:
+    """The configuration space of the device, written behind the driver's back."""
+
+    def __init__(self, guest):
+        self.proc = guest.spawn()
+        path = f"/sys/bus/pci/devices/{pci_address(guest)}/config"
+        self.fd = self.proc.open(path, os.O_RDWR)
+
+    def set_master(self, on):
+        """Without it the device reaches no memory of the host: queues there fault."""
+        (word,) = self.proc.pread(self.fd, 1, COMMAND)
+        word = word | MASTER if on else word & ~MASTER
+        buffer = self.proc.alloc(1)
+        buffer.write(bytes([word]))
+        assert self.proc.syscall("pwrite64", self.fd, buffer.addr, 1, COMMAND) == 1
+
+
+@pytest.fixture
+def path(guest):
+    """The device of a driver that looks at its own rings every 500 ms."""
+    guest.rmmod("vnpu")
+    guest.insmod("vnpu", "job_timeout_ms=1000")
+    (name,) = guest.listdir("/dev/accel")
+    return f"/dev/accel/{name}"
+
+
+@pytest.fixture
+def spy(guest, path):
+    """A client that comes when another has filled VRAM and gone."""
+    victim = Device.open(guest.spawn(), path=path)
+    c = Copier(victim)
+    for _ in range(2):
+        bo = victim.bo_create(24 * MIB, placement=VRAM)
+        c.queue.submit([Fill(pattern=SECRET, dst=c.vm.bind(bo), size=bo.size)]).wait()
+    victim.proc.kill()
+    victim.proc.wait()
+    return Device.open(guest.spawn(), path=path)
+
+
+class Reader:
+    """Copies new memory to where the CPU can look at it."""
+
+    def __init__(self, spy):
+        self.spy = spy
+        self.copier = Copier(spy)
+        self.vm = self.copier.vm
+        self.out, self.to = self.copier.buffer(SIZE)
+        # A bad job bans its queue. Each has its command memory by now: binding that
+        # later would wait for the binds before.
+        self.queues = [spy.queue_create(self.vm, engine=COPY) for _ in range(4)]
+        for queue in self.queues:
+            self.copy(self.to, queue).wait()
+
+    def copy(self, va, queue=None, waits=()):
+        self.copier.queue = queue or self.queues.pop()
+        return self.copier.copy(va, self.to, SIZE, waits=waits)
+
+
+@contextlib.contextmanager
+def failing_clear(guest, config):
+    """The clear that is queued inside fails: the first time, and when it is run again."""
+    before = failed_jobs(guest)
+    config.set_master(False)
+    yield
+    deadline = time.monotonic() + 60
+    while failed_jobs(guest) == before:
+        assert time.monotonic() < deadline, "the driver goes on trying"
+        time.sleep(0.02)
+    config.set_master(True)
+
+
+def failed_jobs(guest):
+    return guest.shell("dmesg").stdout.count(b"vnpu-paging: job failed")
+
+
+def test_failed_clear_shows_nothing(guest, spy):
+    """A job that was there before the clear failed, and the next one, which gets it cleared."""
+    config, reader = Config(guest), Reader(spy)
+    va = reader.vm.reserve(SIZE)
+    done = spy.syncobj_create()
+    with failing_clear(guest, config):
+        bo = spy.bo_create(SIZE, placement=VRAM, vm=reader.vm)
+        reader.vm.bind(bo, va=va, signals=[done], asynchronous=True)
+        job = reader.copy(va, waits=[done])
+    job.wait()
+    check_words(reader.out, 0)
+    assert job.error() == errno.EIO
+    again = reader.copy(va)
+    again.wait()
+    assert again.error() == 0
+    check_words(reader.out, 0)
+
+
+def test_failed_clear_and_huge_pages_that_are_split(guest, spy):
+    """A mapping of memory that must not be seen is cut, by a bind that knows nothing of it."""
+    config, reader = Config(guest), Reader(spy)
+    va = reader.vm.reserve(SIZE)
+    done = spy.syncobj_create()
+    with failing_clear(guest, config):
+        bo = spy.bo_create(SIZE, placement=VRAM, vm=reader.vm)
+        reader.vm.bind(bo, va=va, signals=[done], asynchronous=True)
+        for at in range(0, SIZE, 2 * MIB):
+            reader.vm.unbind(va + at + MIB, PAGE, signals=[done], asynchronous=True)
+    reader.copier.copy(va, reader.to, MIB, waits=[done]).wait()
+    check_words(reader.out, 0)
+
+
+def test_mapping_waits_for_the_second_clear(guest, spy):
+    """The CPU sees zeros, too."""
+    config = Config(guest)
+    with failing_clear(guest, config):
+        bo = spy.bo_create(SIZE, placement=VRAM)
+    check_words(bo, 0)
+
+
+def test_clear_that_fails_twice(guest, spy):
+    """Then the BO is lost: nothing runs in an address space that has it, until it is unmapped."""
+    config, reader = Config(guest), Reader(spy)
+    va = reader.vm.reserve(SIZE)
+    done = spy.syncobj_create()
+    with failing_clear(guest, config):
+        bo = spy.bo_create(SIZE, placement=VRAM, vm=reader.vm)
+        reader.vm.bind(bo, va=va, signals=[done], asynchronous=True)
+        job = reader.copy(va, waits=[done])
+    job.wait()
+    # it may get to run before the device reaches its queue again
+    with failing_clear(guest, config):
+        second = reader.queues.pop().submit([])
+    second.wait()
+    queue = reader.queues.pop()
+    check_words(reader.out, 0)
+    for _ in range(2):
+        with raises_errno(errno.EIO):
+            queue.submit([])
+    with raises_errno(errno.EIO):
+        reader.vm.bind(bo)
+    reader.vm.unbind(va, SIZE)
+    fill = queue.submit([Fill(pattern=1, dst=reader.to, size=PAGE)])
+    fill.wait()
+    assert fill.error() == 0
