@@ -733,6 +733,7 @@ static int bind_prepare(struct vnpu_bind *bind)
 		bind->job = NULL;
 		return ret;
 	}
+	bind->job->txn.max_entries = VNPU_PT_MAX_ENTRIES;
 
 	ret = bind_prepare_tables(bind);
 	if (!ret && bind->map)

@@ -7,6 +7,8 @@
 #include <linux/io.h>
 #include <linux/minmax.h>
 #include <linux/overflow.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <kunit/visibility.h>
@@ -257,6 +259,7 @@ void vnpu_pt_txn_init(struct vnpu_pt_txn *txn, struct vnpu_pt *pt)
 		.pt = pt,
 		.vdev = pt->vdev,
 		.ops = pt->ops,
+		.max_entries = U64_MAX,
 		.prepared = NOWHERE,
 	};
 	INIT_LIST_HEAD(&txn->pages);
@@ -326,6 +329,13 @@ int vnpu_pt_prepare_map(struct vnpu_pt_txn *txn, u64 va,
 		if (ret)
 			return ret;
 
+		txn->entries += huge ? 1 : size >> VNPU_PAGE_SHIFT;
+		if (txn->entries > txn->max_entries)
+			return -E2BIG;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+
 		txn->max_writes += piece_writes(va + pos, huge,
 						txn->prepared == va + pos);
 		txn->huge |= huge;
@@ -381,7 +391,8 @@ int vnpu_pt_prepare_done(struct vnpu_pt_txn *txn)
 		return 0;
 
 	txn->writes = kvmalloc_array(txn->max_writes, sizeof(*txn->writes),
-				     GFP_KERNEL_ACCOUNT);
+				     GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL |
+				     __GFP_NOWARN);
 	return txn->writes ? 0 : -ENOMEM;
 }
 EXPORT_SYMBOL_IF_KUNIT(vnpu_pt_prepare_done);
@@ -574,6 +585,7 @@ void vnpu_pt_map(struct vnpu_pt_txn *txn, u64 va,
 		else
 			map_small(txn, va + pos, size, pte, ext->source);
 		pos += size;
+		cond_resched();
 	}
 }
 EXPORT_SYMBOL_IF_KUNIT(vnpu_pt_map);
@@ -730,8 +742,10 @@ void vnpu_pt_run(const struct vnpu_pt_txn *txn, const bool *bad)
 		u64 value = write->value, step = write->step ? VNPU_PT_PAGE_SIZE : 0;
 		unsigned int n;
 
-		if (write_is_bad(write, bad))
-			value = step = 0;
+		if (write_is_bad(write, bad)) {
+			value = 0;
+			step = 0;
+		}
 		if (write->barrier) {
 			/* Write-combining may reorder what was written. */
 			wmb();
@@ -740,6 +754,7 @@ void vnpu_pt_run(const struct vnpu_pt_txn *txn, const bool *bad)
 		/* Each may be written at any time after the barrier. */
 		for (n = 0; n < write->count; n++, value += step)
 			writeq_relaxed(value, write->table + write->first + n);
+		cond_resched();
 	}
 
 	/* All is in VRAM before the ring entries that follow. */

@@ -20,6 +20,13 @@ struct vnpu_pt_page;
 #define VNPU_PT_HUGE_SIZE	BIT_ULL(VNPU_PT_HUGE_SHIFT)
 #define VNPU_PT_ROOT_LEVEL	(VNPU_PT_LEVELS - 1)
 
+/*
+ * Most entries of one change of a client: 16 GiB in small pages. It keeps locks
+ * for as long as they take to record, and the ring of all VMs for as long as
+ * they take to write.
+ */
+#define VNPU_PT_MAX_ENTRIES	BIT_ULL(22)
+
 /* Ranges that are invalidated one by one; more become the whole context. */
 #define VNPU_PT_MAX_RANGES	8
 
@@ -165,6 +172,12 @@ struct vnpu_pt_txn {
 	 */
 	unsigned int num_ranges;
 
+	/** @entries: Entries that the prepared maps write. */
+	u64 entries;
+
+	/** @max_entries: Most of these. */
+	u64 max_entries;
+
 	/** @prepared: Where the last prepared map ended. */
 	u64 prepared;
 
@@ -207,7 +220,10 @@ u64 vnpu_pt_root_offset(const struct vnpu_pt *pt);
 
 void vnpu_pt_txn_init(struct vnpu_pt_txn *txn, struct vnpu_pt *pt);
 
-/* Prepare changes, in the order in which they will be carried out. */
+/*
+ * Prepare changes, in the order in which they will be carried out. -E2BIG: more
+ * than txn->max_entries; -EINTR: the client is being killed.
+ */
 int vnpu_pt_prepare_map(struct vnpu_pt_txn *txn, u64 va,
 			const struct vnpu_pt_extent *ext);
 int vnpu_pt_prepare_unmap(struct vnpu_pt_txn *txn, u64 va, u64 size);

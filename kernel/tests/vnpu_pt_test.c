@@ -372,6 +372,60 @@ static void vnpu_pt_test_batch(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->pt.tables[0], 1);
 }
 
+/* Memory that turns out bad is not shown, nor what a later change leaves of it. */
+static void vnpu_pt_test_source(struct kunit *test)
+{
+	struct pt_test *t = test->priv;
+	const struct vnpu_pt_extent ext = {
+		.addr = SZ_32M,
+		.size = VNPU_PT_HUGE_SIZE,
+		.vram = true,
+		.source = 1,
+	};
+	u64 hole = TEST_BASE + 5 * VNPU_PT_PAGE_SIZE;
+	const bool bad[] = { true };
+	struct vnpu_pt_txn txn;
+
+	vnpu_pt_txn_init(&txn, &t->pt);
+	KUNIT_ASSERT_EQ(test, vnpu_pt_prepare_map(&txn, TEST_BASE, &ext), 0);
+	KUNIT_ASSERT_EQ(test, vnpu_pt_prepare_done(&txn), 0);
+	vnpu_pt_map(&txn, TEST_BASE, &ext);
+	vnpu_pt_commit(&txn);
+	vnpu_pt_run(&txn, bad);
+	vnpu_pt_txn_fini(&txn);
+	test_check(t);
+
+	vnpu_pt_txn_init(&txn, &t->pt);
+	KUNIT_ASSERT_EQ(test, vnpu_pt_prepare_unmap(&txn, hole, VNPU_PT_PAGE_SIZE), 0);
+	KUNIT_ASSERT_EQ(test, vnpu_pt_prepare_done(&txn), 0);
+	txn.cut = (struct vnpu_pt_cut) {
+		.va = hole,
+		.end = hole + VNPU_PT_PAGE_SIZE,
+		.first = VNPU_PT_SOURCE_BAD,
+		.last = VNPU_PT_SOURCE_BAD,
+	};
+	vnpu_pt_unmap(&txn, hole, VNPU_PT_PAGE_SIZE);
+	vnpu_pt_commit(&txn);
+	vnpu_pt_run(&txn, NULL);
+	vnpu_pt_txn_fini(&txn);
+	test_check(t);
+}
+
+/* Too much for one change: nothing is left of it. */
+static void vnpu_pt_test_too_many(struct kunit *test)
+{
+	struct pt_test *t = test->priv;
+	struct vnpu_pt_extent ext = { .addr = SZ_4K, .size = 4 * VNPU_PT_PAGE_SIZE };
+	struct vnpu_pt_txn txn;
+
+	vnpu_pt_txn_init(&txn, &t->pt);
+	txn.max_entries = 7;
+	KUNIT_EXPECT_EQ(test, vnpu_pt_prepare_map(&txn, TEST_BASE, &ext), 0);
+	KUNIT_EXPECT_EQ(test, vnpu_pt_prepare_map(&txn, TEST_BASE, &ext), -E2BIG);
+	vnpu_pt_abort(&txn);
+	test_check(t);
+}
+
 static void test_random_op(struct pt_test *t, struct test_op *op)
 {
 	u32 kind = prandom_u32_state(&t->rnd) % 8;
@@ -472,6 +526,8 @@ static struct kunit_case vnpu_pt_cases[] = {
 	KUNIT_CASE(vnpu_pt_test_split),
 	KUNIT_CASE(vnpu_pt_test_split_fails),
 	KUNIT_CASE(vnpu_pt_test_batch),
+	KUNIT_CASE(vnpu_pt_test_source),
+	KUNIT_CASE(vnpu_pt_test_too_many),
 	KUNIT_CASE(vnpu_pt_test_random),
 	{}
 };

@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "32c8c541166cdf779012de9b22ff1736193050029a023bcb66974f245d57d05f"
+HEADER_SHA256 = "86fa854baeedf06c660960441d19f2e68e9fac180a75d27d139eaa6dcffe9ebf"
 
 
 
@@ -811,9 +811,14 @@ class VmBind(Struct):
     not at all: until then its job finds the addresses as they were, and memory
     that is to be unmapped stays where it is.
 
+    Maps of one call may have as many pages as 16 GiB in pages of 4 KiB have, where
+    2 MiB that are aligned and contiguous count as one. Where the content of a BO
+    is lost after it was mapped, the range shows nothing, and submits fail with EIO
+    until it is unmapped.
+
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
-    max_syncs syncs.
+    max_syncs syncs, or for maps with too many pages.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
@@ -1320,9 +1325,14 @@ def vm_bind(
     not at all: until then its job finds the addresses as they were, and memory
     that is to be unmapped stays where it is.
 
+    Maps of one call may have as many pages as 16 GiB in pages of 4 KiB have, where
+    2 MiB that are aligned and contiguous count as one. Where the content of a BO
+    is lost after it was mapped, the range shows nothing, and submits fail with EIO
+    until it is unmapped.
+
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
-    max_syncs syncs.
+    max_syncs syncs, or for maps with too many pages.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.

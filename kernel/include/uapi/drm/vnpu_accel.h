@@ -490,9 +490,14 @@ struct drm_vnpu_vm_bind_op {
  * not at all: until then its job finds the addresses as they were, and memory
  * that is to be unmapped stays where it is.
  *
+ * Maps of one call may have as many pages as 16 GiB in pages of 4 KiB have, where
+ * 2 MiB that are aligned and contiguous count as one. Where the content of a BO
+ * is lost after it was mapped, the range shows nothing, and submits fail with EIO
+ * until it is unmapped.
+ *
  * Errors: EINVAL also for a BO that is private to another VM or a range out of
  * the BO or the address space; E2BIG for more than max_bind_ops operations or
- * max_syncs syncs.
+ * max_syncs syncs, or for maps with too many pages.
  */
 struct drm_vnpu_vm_bind {
 	/** @vm_id: ID of the VM. */
