@@ -3,6 +3,7 @@
  * Bind operations and their jobs.
  */
 
+#include <linux/completion.h>
 #include <linux/dma-fence.h>
 #include <linux/dma-resv.h>
 #include <linux/overflow.h>
@@ -56,8 +57,13 @@
  * have changed the same range in between. So everything that may take long, the
  * earlier binds of the VM and moves of the BOs, is waited for before the third
  * phase, where a signal does no harm, and with no lock held: the second phase is
- * given up and started again after the wait. What is left at the end is a job
- * that has nothing to wait for.
+ * given up and started again after the wait.
+ *
+ * What is left at the end is a job that waits for nothing of its own. If there is
+ * nothing to drop it is over when the CPU has written the entries. Otherwise it
+ * takes its turn on the ring that all VMs share, where one before it may be
+ * waiting for a packet of its VM to end. The wait for that ends when the client
+ * is killed: it will not repeat the ioctl.
  */
 
 /* A change of page tables, on its way to the hardware. */
@@ -69,6 +75,9 @@ struct vnpu_bind_job {
 
 	/* What to write and to invalidate, and what is free after. */
 	struct vnpu_pt_txn txn;
+
+	/* Finished fence of the VM's bind before, or NULL. */
+	struct dma_fence *before;
 
 	/*
 	 * Fences of contents that were not there when their BOs were mapped, and
@@ -123,11 +132,11 @@ struct vnpu_bind {
 	const struct vnpu_bind_op *op;
 };
 
-static void bind_job_emit(struct vnpu_job *base, struct vnpu_ring *ring)
+static bool bind_job_run(struct vnpu_job *base)
 {
 	struct vnpu_bind_job *job = to_vnpu_bind_job(base);
 	const struct vnpu_pt_txn *txn = &job->txn;
-	unsigned int i;
+	u32 i;
 
 	/*
 	 * All have signalled: the job that mapped the BO, which is this one or an
@@ -138,6 +147,16 @@ static void bind_job_emit(struct vnpu_job *base, struct vnpu_ring *ring)
 		job->bad[i] = dma_fence_get_status(job->contents[i]) < 0;
 
 	vnpu_pt_run(txn, job->bad);
+
+	/* Fences of a VM's binds signal in order. */
+	return !txn->num_ranges && (!job->before || dma_fence_is_signaled(job->before));
+}
+
+static void bind_job_emit(struct vnpu_job *base, struct vnpu_ring *ring)
+{
+	struct vnpu_bind_job *job = to_vnpu_bind_job(base);
+	const struct vnpu_pt_txn *txn = &job->txn;
+	unsigned int i;
 
 	if (txn->num_ranges > base->num_entries) {
 		vnpu_ring_emit_invalidate_ctx(ring, job->ctx);
@@ -166,10 +185,12 @@ static void bind_job_free(struct vnpu_job *base)
 
 	vnpu_pt_txn_fini(&job->txn);
 	bind_job_free_contents(job);
+	dma_fence_put(job->before);
 	kfree(job);
 }
 
 static const struct vnpu_job_ops bind_job_ops = {
+	.run = bind_job_run,
 	.emit = bind_job_emit,
 	.free = bind_job_free,
 };
@@ -253,7 +274,7 @@ static struct dma_fence *bind_job_queue(struct vnpu_bind_job *job,
 	drm_gpuvm_resv_add_fence(&vm->base, exec, fence,
 				 DMA_RESV_USAGE_BOOKKEEP,
 				 DMA_RESV_USAGE_BOOKKEEP);
-	dma_fence_put(vm->last_bind);
+	job->before = vm->last_bind;
 	vm->last_bind = dma_fence_get(fence);
 	vnpu_job_push(&job->base);
 
@@ -888,6 +909,32 @@ static int bind_wait(struct vnpu_bind *bind)
 	return ret < 0 ? ret : 0;
 }
 
+struct bind_waiter {
+	struct dma_fence_cb cb;
+	struct completion done;
+};
+
+static void bind_wake(struct dma_fence *fence, struct dma_fence_cb *cb)
+{
+	complete(&container_of(cb, struct bind_waiter, cb)->done);
+}
+
+/* Only a fatal signal ends the wait. */
+static int bind_wait_killable(struct dma_fence *fence)
+{
+	struct bind_waiter waiter;
+	int ret;
+
+	init_completion(&waiter.done);
+	if (dma_fence_add_callback(fence, &waiter.cb, bind_wake))
+		return 0;
+
+	ret = wait_for_completion_killable(&waiter.done);
+	if (!dma_fence_remove_callback(fence, &waiter.cb))
+		return 0;
+	return ret;
+}
+
 static int bind_sync(struct vnpu_bind *bind)
 {
 	struct dma_fence *fence;
@@ -904,10 +951,11 @@ static int bind_sync(struct vnpu_bind *bind)
 	if (ret)
 		return ret;
 
-	dma_fence_wait(fence, false);
-	ret = dma_fence_get_status(fence);
+	ret = bind_wait_killable(fence);
+	if (!ret)
+		ret = min(dma_fence_get_status(fence), 0);
 	dma_fence_put(fence);
-	return ret < 0 ? ret : 0;
+	return ret;
 }
 
 static int bind_async(struct vnpu_bind *bind)

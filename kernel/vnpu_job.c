@@ -79,7 +79,10 @@ void vnpu_job_abandon(struct vnpu_job *job)
 	vnpu_job_free(job);
 }
 
-/* Hand the job to the hardware, unless there is none for it any more. */
+/*
+ * Hand the job to the hardware, unless there is none for it any more. Returns 1
+ * if it has finished without.
+ */
 static int vnpu_job_start(struct vnpu_job *job)
 {
 	struct vnpu_ring *ring = job->ring;
@@ -96,6 +99,11 @@ static int vnpu_job_start(struct vnpu_job *job)
 	}
 	if (!drm_dev_enter(&ring->vdev->drm, &idx))
 		return -ENODEV;
+
+	if (job->ops->run && job->ops->run(job)) {
+		drm_dev_exit(idx);
+		return 1;
+	}
 
 	vnpu_ring_begin(ring, job->fence);
 	job->ops->emit(job, ring);
@@ -128,11 +136,14 @@ static struct dma_fence *vnpu_job_run(struct drm_sched_job *base)
 		job->fence = NULL;
 	up_read(&ring->vdev->reset_lock);
 
+	/* No fence: it has finished. */
 	if (ret)
-		vnpu_ring_count_failed(ring);
+		vnpu_ring_count_done(ring);
 
 	dma_fence_end_signalling(cookie);
-	return ret ? ERR_PTR(ret) : &fence->base;
+	if (ret)
+		return ret < 0 ? ERR_PTR(ret) : NULL;
+	return &fence->base;
 }
 
 static void vnpu_job_sched_free(struct drm_sched_job *base)

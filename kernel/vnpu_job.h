@@ -16,6 +16,13 @@ struct vnpu_job_ops {
 	int (*check)(struct vnpu_job *job);
 
 	/*
+	 * Optional: does by CPU what has to be done ahead of the ring entries.
+	 * Called as @emit is, right before it. Returns true if that was all and
+	 * the job has finished: then the ring has no part in it.
+	 */
+	bool (*run)(struct vnpu_job *job);
+
+	/*
 	 * Write up to vnpu_job.num_entries ring entries. Runs in run_job, so in
 	 * the fence signalling path: no allocation that may sleep or reclaim,
 	 * no reservation lock, no wait for a fence. The device is there.

@@ -349,8 +349,8 @@ u64 vnpu_ring_first_seqno(struct vnpu_ring *ring)
 	return seqno;
 }
 
-/* A job failed before the hardware had it. */
-void vnpu_ring_count_failed(struct vnpu_ring *ring)
+/* A job has failed or finished, and the hardware never had it. */
+void vnpu_ring_count_done(struct vnpu_ring *ring)
 {
 	unsigned long irq;
 

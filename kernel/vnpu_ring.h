@@ -204,7 +204,7 @@ void vnpu_ring_fault(struct vnpu_ring *ring, const struct vnpu_ring_fault *fault
 void vnpu_ring_fail(struct vnpu_ring *ring, int first, int rest);
 void vnpu_ring_fail_first(struct vnpu_ring *ring, int error);
 bool vnpu_ring_has_begun_job(struct vnpu_ring *ring);
-void vnpu_ring_count_failed(struct vnpu_ring *ring);
+void vnpu_ring_count_done(struct vnpu_ring *ring);
 u64 vnpu_ring_busy_ns(struct vnpu_ring *ring);
 
 /* Process context. */
