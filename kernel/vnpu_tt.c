@@ -7,6 +7,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/swiotlb.h>
 
 #include <drm/drm_print.h>
 #include <drm/ttm/ttm_bo.h>
@@ -28,6 +29,11 @@
  * leaving it to the page pool. An IOMMU then gives one contiguous range, and
  * when the device goes away the mappings can be taken back while the pages stay
  * where importers of the buffer still use them.
+ *
+ * A mapping lasts as long as the pages are there, and both sides use them when
+ * they like. So there must be nothing in between: where DMA goes through bounce
+ * buffers the device would see a copy from the time of the mapping. That is
+ * refused at once.
  *
  * Pages are always zeroed when allocated, even when a copy is to fill them: a
  * copy may fail.
@@ -83,8 +89,24 @@ static const struct ttm_resource_manager_func vnpu_tt_mgr_func = {
 	.debug = vnpu_tt_mgr_debug,
 };
 
+static int vnpu_tt_check_dma(struct drm_device *drm)
+{
+	if (!is_swiotlb_force_bounce(drm->dev) && !dma_addressing_limited(drm->dev))
+		return 0;
+
+	drm_err(drm, "DMA would go through bounce buffers (swiotlb): not supported\n");
+	return -EOPNOTSUPP;
+}
+
 int vnpu_tt_mgr_init(struct vnpu_tt_mgr *mgr, struct ttm_device *bdev)
 {
+	struct vnpu_device *vdev = container_of(mgr, struct vnpu_device, tt);
+	int ret;
+
+	ret = vnpu_tt_check_dma(&vdev->drm);
+	if (ret)
+		return ret;
+
 	mutex_init(&mgr->lock);
 	INIT_LIST_HEAD(&mgr->mapped);
 	INIT_LIST_HEAD(&mgr->imports);
