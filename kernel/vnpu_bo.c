@@ -496,6 +496,8 @@ static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo)
 	ret = ttm_bo_validate(&bo->ttm, &placement.base, &ctx);
 	if (ret == -EINTR || ret == -ERESTARTSYS || ret == -EAGAIN)
 		return VM_FAULT_NOPAGE;
+	if (ret == -ENOMEM)
+		return VM_FAULT_OOM;
 
 	return ret ? VM_FAULT_SIGBUS : 0;
 }
@@ -608,11 +610,74 @@ static vm_fault_t vnpu_bo_fault(struct vm_fault *vmf)
 	return ret;
 }
 
+/* Reservation held, content there. */
+static int vnpu_bo_access_pages(struct vnpu_bo *bo, unsigned long offset, u8 *buf, int len,
+				int write)
+{
+	int done, n, ret;
+
+	for (done = 0; done < len; done += n, offset += n) {
+		unsigned long at = offset_in_page(offset);
+		struct ttm_bo_kmap_obj map;
+		bool is_iomem;
+		u8 *page;
+
+		ret = ttm_bo_kmap(&bo->ttm, offset >> PAGE_SHIFT, 1, &map);
+		if (ret)
+			return ret;
+
+		n = min_t(unsigned long, len - done, PAGE_SIZE - at);
+		page = ttm_kmap_obj_virtual(&map, &is_iomem);
+		if (write)
+			memcpy(page + at, buf + done, n);
+		else
+			memcpy(buf + done, page + at, n);
+		ttm_bo_kunmap(&map);
+	}
+	return len;
+}
+
+/*
+ * A debugger reads or writes a mapping of another process. That of TTM does not
+ * wait for what is still being copied to pages.
+ */
+static int vnpu_bo_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
+			     int write)
+{
+	struct ttm_buffer_object *tbo = vma->vm_private_data;
+	struct vnpu_bo *bo = ttm_to_vnpu_bo(tbo);
+	unsigned long offset = addr - vma->vm_start +
+		((vma->vm_pgoff - drm_vma_node_start(&tbo->base.vma_node)) << PAGE_SHIFT);
+	int ret;
+
+	if (len < 1 || offset + len > tbo->base.size)
+		return -EIO;
+
+	ret = dma_resv_lock_interruptible(tbo->base.resv, NULL);
+	if (ret)
+		return ret;
+
+	ret = vnpu_bo_settle(bo, true);
+	if (!ret && (bo->lost || bo->dirty))
+		ret = -EIO;
+	if (ret)
+		goto out_unlock;
+
+	if (tbo->resource->mem_type == TTM_PL_VRAM)
+		ret = tbo->bdev->funcs->access_memory(tbo, offset, buf, len, write);
+	else
+		ret = vnpu_bo_access_pages(bo, offset, buf, len, write);
+
+out_unlock:
+	dma_resv_unlock(tbo->base.resv);
+	return ret;
+}
+
 static const struct vm_operations_struct vnpu_bo_vm_ops = {
 	.fault = vnpu_bo_fault,
 	.open = ttm_bo_vm_open,
 	.close = ttm_bo_vm_close,
-	.access = ttm_bo_vm_access,
+	.access = vnpu_bo_vm_access,
 };
 
 /* GEM operations */
