@@ -152,6 +152,23 @@ static void vnpu_ttm_drop_empty_tt(struct ttm_buffer_object *tbo)
 	tbo->ttm = NULL;
 }
 
+/*
+ * ttm_bo_wait_ctx() gives up with -EBUSY after a time that is shorter than jobs
+ * may take.
+ */
+static int vnpu_ttm_wait_idle(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx)
+{
+	struct dma_resv *resv = bo->ttm.base.resv;
+	long ret;
+
+	if (ctx->no_wait_gpu)
+		return dma_resv_test_signaled(resv, DMA_RESV_USAGE_BOOKKEEP) ? 0 : -EBUSY;
+
+	ret = dma_resv_wait_timeout(resv, DMA_RESV_USAGE_BOOKKEEP, ctx->interruptible,
+				    MAX_SCHEDULE_TIMEOUT);
+	return min(ret, 0L);
+}
+
 static int vnpu_ttm_clear(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 			  struct ttm_resource *new)
 {
@@ -166,7 +183,7 @@ static int vnpu_ttm_clear(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 	if (!vnpu_migrate_use_cpu(ret))
 		return ret;
 
-	ret = ttm_bo_wait_ctx(&bo->ttm, ctx);
+	ret = vnpu_ttm_wait_idle(bo, ctx);
 	if (!ret)
 		ret = vnpu_migrate_clear_cpu(bo, new);
 	if (ret)
@@ -188,7 +205,7 @@ static int vnpu_ttm_move_lost(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 {
 	int ret;
 
-	ret = ttm_bo_wait_ctx(&bo->ttm, ctx);
+	ret = vnpu_ttm_wait_idle(bo, ctx);
 	if (ret)
 		return ret;
 	if (new->mem_type == TTM_PL_VRAM)
@@ -203,7 +220,7 @@ static int vnpu_ttm_copy_cpu(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 {
 	int ret;
 
-	ret = ttm_bo_wait_ctx(&bo->ttm, ctx);
+	ret = vnpu_ttm_wait_idle(bo, ctx);
 	if (ret)
 		return ret;
 
@@ -265,7 +282,7 @@ static int vnpu_ttm_move_pages(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx
 	int ret;
 
 	if (old && old->mem_type == TTM_PL_TT) {
-		ret = ttm_bo_wait_ctx(&bo->ttm, ctx);
+		ret = vnpu_ttm_wait_idle(bo, ctx);
 		if (ret)
 			return ret;
 	}
