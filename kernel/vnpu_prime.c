@@ -60,6 +60,21 @@ struct drm_gem_object *vnpu_prime_import(struct drm_device *drm,
 	return obj;
 }
 
+/* Page tables show whole pages, and all of the BO. */
+static bool vnpu_prime_sgt_fits(struct sg_table *sgt, u64 size)
+{
+	struct scatterlist *sg;
+	u64 total = 0;
+	int i;
+
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		if (!PAGE_ALIGNED(sg_dma_address(sg)) || !PAGE_ALIGNED(sg_dma_len(sg)))
+			return false;
+		total += sg_dma_len(sg);
+	}
+	return total >= size;
+}
+
 struct drm_gem_object *
 vnpu_prime_import_sg_table(struct drm_device *drm,
 			   struct dma_buf_attachment *attach,
@@ -77,7 +92,7 @@ vnpu_prime_import_sg_table(struct drm_device *drm,
 	struct vnpu_bo *bo;
 	int ret;
 
-	if (!args.size || !PAGE_ALIGNED(args.size))
+	if (!args.size || !PAGE_ALIGNED(args.size) || !vnpu_prime_sgt_fits(sgt, args.size))
 		return ERR_PTR(-EINVAL);
 
 	bo = vnpu_bo_create(to_vnpu_device(drm), &args);
