@@ -37,7 +37,9 @@ static int vnpu_device_map(struct vnpu_device *vdev)
 		return ret;
 
 	vdev->aperture_phys = pci_resource_start(pdev, VNPU_BAR_VRAM);
-	return 0;
+
+	/* Mappings of user space are write-combined only if all of it may be. */
+	return devm_arch_io_reserve_memtype_wc(&pdev->dev, vdev->aperture_phys, size);
 }
 
 void __iomem *vnpu_aperture_map(struct vnpu_device *vdev, u64 offset, size_t size)
