@@ -36,7 +36,8 @@
  *   by TTM. They guard the address space of a VM and the order of the jobs of
  *   its queues.
  * - the locks of the memory managers: vnpu_ptpool.grow_lock, vnpu_migrate.lock,
- *   vnpu_vram_mgr.lock.
+ *   vnpu_vram_mgr.lock, vnpu_tt_mgr.lock, and innermost among them the spinlocks
+ *   vnpu_ptpool.lock and vnpu_room.users_lock.
  * - vnpu_device.aperture_lock: for reading while the CPU touches or maps VRAM,
  *   for writing when the PCI core is about to reset the function.
  * - vnpu_device.reset_lock: for reading while a job is handed to the hardware,

@@ -248,7 +248,7 @@ vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op)
 	struct vnpu_migrate_job *job;
 	int ret;
 
-	job = kzalloc_obj(*job);
+	job = kzalloc_obj(*job, GFP_KERNEL_ACCOUNT);
 	if (!job)
 		return ERR_PTR(-ENOMEM);
 

@@ -104,7 +104,7 @@ static struct vnpu_pt_chunk *vnpu_ptpool_create_chunk(struct vnpu_device *vdev)
 	struct vnpu_pt_chunk *chunk;
 	int ret;
 
-	chunk = kzalloc_obj(*chunk);
+	chunk = kzalloc_obj(*chunk, GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		return ERR_PTR(-ENOMEM);
 
@@ -185,7 +185,7 @@ struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev)
 	struct vnpu_pt_page *page;
 	int idx, ret;
 
-	page = kzalloc_obj(*page);
+	page = kzalloc_obj(*page, GFP_KERNEL_ACCOUNT);
 	if (!page)
 		return ERR_PTR(-ENOMEM);
 	INIT_LIST_HEAD(&page->link);

@@ -46,7 +46,7 @@ static int vnpu_tt_mgr_alloc(struct ttm_resource_manager *man,
 {
 	struct ttm_resource *new;
 
-	new = kzalloc_obj(*new);
+	new = kzalloc_obj(*new, GFP_KERNEL_ACCOUNT);
 	if (!new)
 		return -ENOMEM;
 
@@ -176,7 +176,7 @@ static int vnpu_tt_map_locked(struct vnpu_tt *vtt)
 	ret = sg_alloc_table_from_pages_segment(&vtt->sgt, vtt->base.pages,
 						vtt->base.num_pages, 0,
 						(u64)vtt->base.num_pages << PAGE_SHIFT,
-						segment, GFP_KERNEL);
+						segment, GFP_KERNEL_ACCOUNT);
 	if (ret)
 		return ret;
 
@@ -198,7 +198,7 @@ struct ttm_tt *vnpu_tt_create(struct ttm_buffer_object *tbo, u32 page_flags)
 	struct vnpu_tt *vtt;
 	int ret;
 
-	vtt = kzalloc_obj(*vtt);
+	vtt = kzalloc_obj(*vtt, GFP_KERNEL_ACCOUNT);
 	if (!vtt)
 		return NULL;
 

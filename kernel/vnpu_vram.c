@@ -177,7 +177,7 @@ static int vnpu_vram_mgr_alloc(struct ttm_resource_manager *man,
 	if (ret)
 		return ret;
 
-	vres = kzalloc_obj(*vres);
+	vres = kzalloc_obj(*vres, GFP_KERNEL_ACCOUNT);
 	if (!vres)
 		return -ENOMEM;
 
