@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device, Fence, Queue, Vm
+from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device, Fence, JobFailed, Queue, Vm
 from vnpu.guest import Guest, Process
 from vnpu.hw.codes import Compare, SignalOp
 from vnpu.hw.packets import Copy, Signal, Wait
@@ -19,6 +19,10 @@ from vnpu.uapi import abi
 
 PAGE = 4096
 MIB = 1 << 20
+#: what the driver says of a recovery that tests provoke
+RECOVERY = pytest.mark.allow_kernel_log(
+    r"resetting the device|queue \d+ does not stop|does not come back from a reset|job failed"
+)
 DRIVER = "/sys/bus/pci/drivers/vnpu"
 
 
@@ -30,6 +34,16 @@ def raises_errno(*numbers: int) -> Iterator[None]:
     names = [errno.errorcode[n] for n in numbers]
     got = errno.errorcode.get(info.value.errno, info.value.errno)
     assert info.value.errno in numbers, f"errno is {got}, expected {' or '.join(names)}"
+
+
+def fails(fence: Fence, number: int, timeout_ms: float = 10000) -> None:
+    """Wait for the end of the job, and expect this errno of it."""
+    with pytest.raises(JobFailed) as info:
+        fence.wait(timeout_ms)
+    got = errno.errorcode.get(info.value.errno, info.value.errno)
+    assert info.value.errno == number, (
+        f"the job ended with {got}, expected {errno.errorcode[number]}"
+    )
 
 
 def pci_address(guest: Guest) -> str:

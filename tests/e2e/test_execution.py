@@ -200,6 +200,8 @@ def test_submit_without_waiting_then_close(npu):
     for _ in range(10):
         c.queue.submit([Fill(pattern=1, dst=va, size=MIB)])
     npu.close()
+    again = Device.open(npu.proc)
+    Copier(again).queue.submit([Nop()]).wait()
 
 
 def test_several_command_buffers_in_one_job(npu):

@@ -6,9 +6,10 @@ import os
 import stat
 
 import pytest
-from support import PAGE, raises_errno
+from support import PAGE, Copier, raises_errno
 
 from vnpu.accel import SYSTEM, VRAM, Device
+from vnpu.hw.packets import Fill
 from vnpu.uapi import abi
 
 NODE = "/dev/accel/accel0"
@@ -59,9 +60,16 @@ def test_open_by_many(guest):
         assert device.fdinfo()["drm-driver"] == "vnpu", i
 
 
-def test_open_and_close_without_ioctl(proc):
+def test_open_and_close_without_ioctl(guest, proc):
+    def uses():
+        return int(guest.read_file("/sys/module/vnpu/refcnt"))
+
+    before = uses()
     for _ in range(50):
-        proc.close(proc.open(NODE, os.O_RDWR))
+        fd = proc.open(NODE, os.O_RDWR)
+        assert uses() == before + 1
+        proc.close(fd)
+    assert uses() == before
 
 
 def test_open_is_refused_exclusively(proc):
@@ -138,8 +146,12 @@ def test_privilege_dropped_after_open_changes_nothing(guest):
     proc = guest.spawn()
     device = Device.open(proc)
     proc.setuid(1000, 1000)
-    device.bo_create(PAGE).write(b"x")
-    device.queue_create(device.vm_create()).submit([]).wait()
+    assert proc.syscall("getuid") == 1000
+    copier = Copier(device)
+    bo, va = copier.buffer(PAGE)
+    bo.write(b"x" * PAGE)
+    copier.queue.submit([Fill(pattern=7, dst=va, size=8)]).wait()
+    assert bo.read(12) == b"\7\0\0\0\7\0\0\0xxxx"
 
 
 def test_name_and_version(npu):

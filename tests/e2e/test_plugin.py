@@ -46,14 +46,87 @@ def test_complaint_fails_the_test_that_caused_it(inner):
     )
 
 
-def test_complaint_goes_before_what_the_test_saw(inner):
+@pytest.mark.parametrize(
+    "end",
+    [
+        "assert 1 == 2",
+        "with pytest.raises(OSError): pass",
+        "raise RigError('a trouble of the rig')",
+        "pytest.skip('nothing to see')",
+        "pytest.xfail('known to fail')",
+        "pytest.fail('by itself')",
+    ],
+)
+def test_complaint_goes_before_what_the_test_saw(inner, end):
+    """Whatever ends the test, also what is no failure."""
     result = inner(f"""
+        from vnpu.base.errors import RigError
+
         def test_both(guest):
             {COMPLAIN}
-            assert 1 == 2
+            {end}
     """)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*assert 1 == 2*", "*GuestKernelError: the kernel complained*"])
+    errors = [line for line in result.outlines if line.startswith("E ")]
+    assert "GuestKernelError: the kernel complained: KASAN" in errors[0]
+    result.stdout.fnmatch_lines(["*what the test itself saw*"])
+
+
+def test_any_warning_counts(inner):
+    """By its level, although no pattern knows its words."""
+    result = inner("""
+        def test_warning(guest):
+            guest.write_file("/dev/kmsg", "<4>foo: this is odd")
+
+        def test_error(guest):
+            guest.write_file("/dev/kmsg", "<3>foo: this is wrong")
+
+        def test_notice(guest):
+            guest.write_file("/dev/kmsg", "<5>foo: this is a notice")
+
+        @pytest.mark.expect_kernel_log("foo: this is odd")
+        def test_expected(guest):
+            guest.write_file("/dev/kmsg", "<4>foo: this is odd")
+
+        def test_known(guest):
+            guest.write_file("/dev/kmsg", "<4>perf: interrupt took too long (1 > 2)")
+    """)
+    result.assert_outcomes(failed=2, passed=3)
+    result.stdout.fnmatch_lines(["E *the kernel complained: *level*: foo: this is odd"])
+
+
+def test_complaint_is_no_expected_failure(inner):
+    result = inner(f"""
+        from vnpu.base.errors import RigError
+
+        @pytest.mark.xfail
+        def test_noisy(guest):
+            {COMPLAIN}
+            assert 1 == 2
+
+        @pytest.mark.xfail
+        def test_rig(guest):
+            raise RigError("a trouble of the rig")
+
+        @pytest.mark.xfail
+        def test_as_expected(guest):
+            assert 1 == 2
+    """)
+    result.assert_outcomes(failed=2, xfailed=1)
+
+
+def test_complaint_of_a_fixture_that_gives_up(inner):
+    result = inner(f"""
+        @pytest.fixture
+        def early(guest):
+            {COMPLAIN}
+            pytest.skip("no use")
+
+        def test_not_reached(early):
+            pass
+    """)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["E *GuestKernelError: the kernel complained: KASAN*"])
 
 
 def test_complaint_of_the_end_is_an_error_of_that_test(inner):
@@ -69,17 +142,205 @@ def test_complaint_of_the_end_is_an_error_of_that_test(inner):
     result.assert_outcomes(passed=1, errors=1)
 
 
+@pytest.mark.parametrize("end", ["pass", "pytest.skip('no')", "pytest.xfail('known')"])
+def test_kernel_dies_between_the_test_and_the_end(inner, end):
+    """As by deferred work; nobody asks the guest for anything then."""
+    result = inner(f"""
+        from vnpu.base.errors import GuestKernelError
+
+        @pytest.fixture
+        def late(guest):
+            yield
+            with pytest.raises(GuestKernelError):
+                guest.write_file("/proc/sysrq-trigger", b"c")
+
+        def test_fine(late):
+            {end}
+    """)
+    assert result.parseoutcomes().get("errors") == 1
+    result.stdout.fnmatch_lines(["E *GuestKernelError: *sysrq*"])
+
+
+def test_complaint_goes_before_a_hang(inner):
+    result = inner(f"""
+        def test_hangs(machine, guest):
+            {COMPLAIN}
+            machine.sync_console()
+            guest.timeout_s = 1.0
+            machine.qmp.cmd("stop")
+            guest.spawn()
+    """)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E *GuestKernelError: the kernel complained: KASAN*", "*after this the guest does not*"]
+    )
+
+
+AGENT = """
+def agent(guest):
+    status = guest.read_file(f"/proc/{guest.service.pid}/status").decode()
+    return int(status.partition("PPid:")[2].split()[0])
+"""
+
+
+def test_hang_says_where(inner):
+    """A process that does not come back, in a guest that is well otherwise."""
+    result = inner("""
+        import struct
+
+        def test_blocked(guest):
+            proc = guest.spawn()
+            ends = bytearray(8)
+            proc.syscall("pipe2", ends, 0)
+            proc.syscall("read", struct.unpack("<2i", ends)[0], bytearray(1), 1, timeout_s=0.5)
+    """)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E *GuestTimeout: *did not answer*", "E *where the guest is (by sysrq;*", "E *pipe_read*"]
+    )
+
+
+def test_silent_guest_says_where(inner):
+    """Nobody in it answers, but its kernel does; that it was stopped so is not its fault."""
+    result = inner(
+        AGENT
+        + textwrap.dedent("""
+        def test_silent(guest):
+            number = agent(guest)
+            guest.timeout_s = 1.0
+            guest.spawn().syscall("kill", number, 19)
+            guest.spawn()
+    """)
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *GuestTimeout: *",
+            "E *besides: the guest does not answer*",
+            "E *where the guest is (by an NMI;*",
+            "E *panic - not syncing: NMI*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("E *GuestKernelError*")
+
+
+def test_end_of_the_agent_is_the_rigs_fault(inner):
+    result = inner(
+        AGENT
+        + textwrap.dedent("""
+        from vnpu.base.errors import RigError
+
+        def test_agent(guest):
+            with pytest.raises(RigError, match="agent ended: killed by SIGABRT"):
+                guest.spawn().syscall("kill", agent(guest), 6)
+                guest.spawn()
+    """)
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *RigError: the guest's agent ended: killed by SIGABRT*"])
+    result.stdout.no_fnmatch_line("E *GuestKernelError*")
+
+
+def test_machines_of_the_lab_are_judged(inner):
+    result = inner(f"""
+        from vnpu.machine import MachineConfig
+
+        BARE = MachineConfig(npu=False)
+
+        def test_quiet(lab):
+            with lab.machine(BARE) as one, lab.machine(BARE) as other:
+                assert one.guest.spawn().pid == other.guest.spawn().pid
+
+        def test_noisy(lab):
+            with lab.machine(BARE) as machine:
+                guest = machine.guest
+                {COMPLAIN}
+
+        def test_noisy_failure(lab):
+            with lab.machine(BARE) as machine:
+                guest = machine.guest
+                {COMPLAIN}
+                assert 1 == 2
+
+        def test_forgiven(lab):
+            with lab.machine(BARE, expected=["KASAN: slab-use-after-free in made_up"]) as machine:
+                guest = machine.guest
+                {COMPLAIN}
+    """)
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(["E *GuestKernelError: the kernel complained*"] * 2)
+
+
+PIN = "guest.shell('sleep 1000 < /dev/accel/accel0 > /dev/null 2>&1 &', check=True)"
+
+
+def test_module_that_is_held_fails_its_test(inner):
+    """By a process that the harness does not know, as by a reference that the driver lost."""
+    result = inner(f"""
+        @pytest.mark.machine(npu=True)
+        def test_holds(guest):
+            {PIN}
+
+        @pytest.mark.machine(npu=True)
+        def test_holds_elsewhere(lab):
+            with lab.machine() as machine:
+                guest = machine.guest
+                {PIN}
+    """)
+    assert result.parseoutcomes() == {"passed": 1, "errors": 1, "failed": 1}
+    result.stdout.fnmatch_lines(["E *the module does not unload: 1 reference*(sleep)*"] * 2)
+
+
+def test_no_machine_goes_on_after_a_fault(inner):
+    """Whoever comes next gets another process, not a guest that was taken back."""
+    result = inner(f"""
+        seen = set()
+
+        def unseen(machine):
+            assert machine.process.pid not in seen
+            seen.add(machine.process.pid)
+
+        def test_noisy(machine, guest):
+            unseen(machine)
+            {COMPLAIN}
+
+        def test_after_noise(machine, guest):
+            unseen(machine)
+            pytest.skip("not judged to the end")
+
+        def test_after_skip(machine):
+            unseen(machine)
+            raise ValueError("fails")
+
+        def test_after_failure(machine, lab):
+            unseen(machine)
+
+        def test_after_success(machine):
+            assert machine.process.pid in seen
+    """)
+    result.assert_outcomes(failed=2, skipped=1, passed=2)
+
+
 def test_expected_complaint(inner):
     result = inner(f"""
         @pytest.mark.expect_kernel_log("KASAN: slab-use-after-free in made_up")
         def test_forgiven(guest):
             {COMPLAIN}
 
+        @pytest.mark.allow_kernel_log("never comes")
+        @pytest.mark.allow_kernel_log("KASAN: .* in made_up")
+        def test_allowed(guest):
+            {COMPLAIN}
+
+        @pytest.mark.allow_kernel_log("never comes")
+        def test_allowed_for_nothing(guest):
+            pass
+
         @pytest.mark.expect_kernel_log("never comes")
         def test_missing(guest):
             pass
     """)
-    result.assert_outcomes(failed=1, passed=1)
+    result.assert_outcomes(failed=1, passed=3)
     result.stdout.fnmatch_lines(["*the kernel's log does not have 'never comes'*"])
 
 

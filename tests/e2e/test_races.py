@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Clients that do the same things at the same time, and signals in the middle."""
 
-import contextlib
 import errno
 import signal
 
@@ -32,18 +31,52 @@ def ioctl_steps(proc, fd, calls):
     return steps
 
 
+#: what a call answers that is wrong by itself, whoever else is at work
+WRONG = {-errno.ENOTTY, -errno.EFAULT, -errno.EBADF, -errno.EINVAL, -errno.ENOSYS}
+
+
 def run_together(processes, steps, repeat):
-    """Each process repeats its steps in the guest, all at the same time."""
-    pending = []
-    for proc, todo in zip(processes, steps, strict=True):
+    """Each process repeats its steps in the guest, all at the same time.
+
+    ``repeat`` may differ from one to the other. Gives the results of each
+    process's calls in its last repetition.
+    """
+    repeats = repeat if isinstance(repeat, tuple) else (repeat,) * len(steps)
+    pending, calls = [], []
+    for proc, todo, times in zip(processes, steps, repeats, strict=True):
         batch = proc.batch()
+        calls.append([])
         for name, *args in todo:
             if name == "write":
                 batch.write(*args)
             else:
-                batch.syscall(name, *args, check=False)
-        pending.append(batch.start(repeat))
-    return [p.result(timeout_s=60) for p in pending]
+                calls[-1].append(batch.syscall(name, *args, check=False))
+        pending.append(batch.start(times))
+    for one, times in zip(pending, repeats, strict=True):
+        assert one.result(timeout_s=60).repetitions == times
+    results = [[call.value for call in some] for some in calls]
+    assert not WRONG & {value for some in results for value in some}, results
+    return results
+
+
+def until_they_met(round_trip, made):
+    """Until a round leaves fewer objects than it made: the other side destroyed some meanwhile."""
+    left = [round_trip()]
+    while left[-1] == made and len(left) < 10:
+        left.append(round_trip())
+    assert 0 <= left[-1] < made, f"nothing happened at the same time: {left}"
+
+
+def destroy_all(destroy, npu, highest):
+    """How many objects there were with IDs up to this one."""
+    count = 0
+    for i in range(1, highest + 1):
+        try:
+            destroy(npu.proc, npu.fd, id=i)
+            count += 1
+        except OSError as error:
+            assert error.errno == errno.ENOENT
+    return count
 
 
 def test_two_clients_create_and_close(pair):
@@ -122,10 +155,14 @@ def test_threads_create_and_destroy_vms(npu, proc):
             ],
         ),
     )
-    run_together(threads, [creator, destroyer], repeat=200)
-    for i in range(1, 201):  # those left may be all that a client can have
-        with contextlib.suppress(OSError):
-            abi.vm_destroy(npu.proc, npu.fd, id=i)
+
+    def round_trip():
+        (created,), destroyed = run_together(threads, [creator, destroyer], repeat=(30, 600))
+        assert created == 0
+        assert set(destroyed) <= {0, -errno.ENOENT}
+        return destroy_all(abi.vm_destroy, npu, 30)
+
+    until_they_met(round_trip, 30)
     npu.queue_create(npu.vm_create(), engine=COPY).submit([Nop()]).wait()
 
 
@@ -151,10 +188,14 @@ def test_threads_create_and_destroy_queues(npu, proc):
             ],
         ),
     ]
-    run_together(threads, steps, repeat=100)
-    for i in range(1, 101):  # those left may be all that the device has
-        with contextlib.suppress(OSError):
-            abi.queue_destroy(npu.proc, npu.fd, id=i)
+
+    def round_trip():
+        (created,), others = run_together(threads, steps, repeat=(20, 400))
+        assert created == 0
+        assert set(others) <= {0, -errno.ENOENT}
+        return destroy_all(abi.queue_destroy, npu, 20)
+
+    until_they_met(round_trip, 20)
     vm2 = npu.vm_create()
     npu.queue_create(vm2, engine=COPY).submit([Nop()]).wait()
 

@@ -3,6 +3,7 @@
 
 import errno
 import os
+import re
 import signal
 import struct
 import time
@@ -368,7 +369,7 @@ def test_release_is_that_of_the_artifact(machine):
 
 
 def test_entropy_can_be_stirred(guest, lab):
-    with lab.fresh(BARE) as twin:
+    with lab.machine(BARE) as twin:
         for one, seed in ((guest, b"a" * 32), (twin.guest, b"b" * 32)):
             one.add_entropy(seed)
         draws = [one.spawn() for one in (guest, twin.guest)]
@@ -384,12 +385,12 @@ def test_entropy_can_be_stirred(guest, lab):
 
 
 def test_clones_do_not_see_each_other(lab):
-    with lab.fresh(BARE) as first, lab.fresh(BARE) as second:
+    with lab.machine(BARE) as first, lab.machine(BARE) as second:
         first.guest.write_file("/tmp/mine", b"first")
         assert not second.guest.exists("/tmp/mine")
         second.guest.write_file("/tmp/mine", b"second")
         assert first.guest.read_file("/tmp/mine") == b"first"
-    with lab.fresh(BARE) as third:
+    with lab.machine(BARE) as third:
         assert not third.guest.exists("/tmp/mine")
 
 
@@ -404,7 +405,7 @@ def test_every_restore_has_the_same_state(lab):
 
     states = []
     for _ in range(2):
-        with lab.fresh(BARE) as machine:
+        with lab.machine(BARE) as machine:
             states.append(state(machine))
     assert states[0] == states[1]
 
@@ -477,9 +478,51 @@ def test_expected_complaint_is_forgiven(guest):
 
 
 def test_ordinary_messages_are_fine(machine):
-    complain(machine.guest, "vnpu 0000:01:00.0: queue 3 was reset after a timeout")
+    machine.guest.write_file("/dev/kmsg", "<6>foo: this is no news\n")
     machine.sync_console()
     assert findings(machine.console.text()) == []
+
+
+@pytest.fixture
+def noisy(lab):
+    """A machine whose log nobody judges."""
+    with lab.fresh(BARE) as machine:
+        yield machine
+
+
+def test_log_has_levels_and_begins_at_the_snapshot(noisy):
+    guest = noisy.guest
+    for level in (6, 4, 3):
+        guest.write_file("/dev/kmsg", f"<{level}>foo: said at {level}\n")
+    first = guest.log.update()
+    said = re.findall(r"^<(\d+)>\[ *\d+\.\d+\].* foo: said at (\d)$", first, re.M)
+    assert [(int(prefix) & 7, int(level)) for prefix, level in said] == [(6, 6), (4, 4), (3, 3)]
+    assert "Linux version" not in first, "the boot is no business of a test"
+    guest.write_file("/dev/kmsg", "<6>foo: said later\n")
+    second = guest.log.update()
+    assert second.startswith(first) and second.count("foo: said") == 4
+    assert not guest.log.overrun
+
+
+def test_line_without_an_end_is_taken(noisy):
+    """The kernel keeps it to itself until another line is logged."""
+    noisy.guest.write_file("/dev/kmsg", "<4>foo: half a line")
+    assert "foo: half a line" in noisy.guest.log.update()
+
+
+def test_long_log_is_taken_whole(noisy):
+    """In parts, and with a doubt where the kernel may have dropped some; the console has all."""
+    guest = noisy.guest
+    guest.shell("for i in $(seq 300); do echo '<6>foo: '$(seq 30) > /dev/kmsg; done", check=True)
+    assert guest.log.update().count("foo: 1 2 3") == 300
+    complain(guest, "BUG: KASAN: slab-use-after-free in early+0x1/0x2")
+    size = guest.service.syscall("syslog", 10, 0, 0)
+    words = "$(seq 240)"
+    loops = size // 700
+    guest.shell(f"for i in $(seq {loops}); do echo '<6>foo: '{words} > /dev/kmsg; done", check=True)
+    with pytest.raises(GuestKernelError, match="early"):
+        verdict.check_log(noisy)
+    assert guest.log.overrun
 
 
 def test_panic_is_told_as_the_kernels_fault(lab):

@@ -6,7 +6,7 @@ import errno
 import pytest
 from support import PAGE, Copier, Gate, raises_errno, submit
 
-from vnpu.accel import COPY, TENSOR
+from vnpu.accel import COPY, TENSOR, JobFailed
 from vnpu.hw.codes import SignalOp
 from vnpu.hw.packets import Nop, Signal
 from vnpu.uapi import abi
@@ -99,10 +99,15 @@ def test_timeline_points_in_and_out(npu, copier, gate):
     assert timeline.query() == 20
 
 
-def test_timeline_wait_for_an_earlier_point(npu, copier):
+def test_timeline_wait_for_an_earlier_point(npu, copier, gate):
     timeline = npu.syncobj_create()
-    copier.queue.submit([Nop()], signals=[(timeline, 100)])
-    copier.queue.submit([Nop()], waits=[(timeline, 5)]).wait()
+    copier.queue.submit(gate.packets(), signals=[(timeline, 100)])
+    other = npu.queue_create(copier.vm, engine=COPY)
+    fence = other.submit([Nop()], waits=[(timeline, 5)])
+    assert not fence.done()
+    gate.open()
+    fence.wait()
+    assert timeline.query() == 100
 
 
 def test_wait_without_fence(npu, copier):
@@ -116,6 +121,27 @@ def test_wait_for_a_point_nobody_submitted(npu, copier):
     copier.queue.submit([Nop()], signals=[(timeline, 1)])
     with raises_errno(errno.EINVAL):
         copier.queue.submit([Nop()], waits=[(timeline, 2)])
+
+
+def test_closed_fences_give_their_handles_back(copier):
+    handles = set()
+    for _ in range(20):
+        with copier.queue.submit([Nop()]) as fence:
+            handles.add(fence.syncobj.handle)
+            fence.wait()
+    assert len(handles) == 1
+    assert fence.done() and fence.error() == 0, "what was seen is still known"
+
+
+def test_fence_closed_before_its_job_is_over(copier, gate):
+    """Nobody can ask for the job any more; its command memory is not used for another."""
+    copier.queue.submit(gate.packets()).close()
+    with copier.queue.submit([Nop()]) as behind:
+        with pytest.raises(OSError) as info:
+            behind.wait(timeout_ms=20)
+        assert info.value.errno == errno.ETIME and not isinstance(info.value, JobFailed)
+        gate.open()
+        behind.wait()
 
 
 def test_signalled_syncobj_does_not_block(npu, copier):
@@ -135,6 +161,8 @@ def test_wait_and_signal_of_the_same_syncobj(npu, copier, gate):
     sync = npu.syncobj_create()
     copier.queue.submit(gate.packets(), signals=[sync])
     copier.queue.submit([Nop()], waits=[sync], signals=[sync])
+    with raises_errno(errno.ETIME):
+        sync.wait(timeout_ms=0)
     gate.open()
     sync.wait(timeout_ms=5000)
 

@@ -258,9 +258,9 @@ def test_waiting_process_is_woken_at_once(npu, copier, gate, guest):
     buffer.write(sync.handle.to_bytes(4, "little"))
     arg = bytes(abi.SyncobjWait(handles=buffer.addr, count_handles=1, timeout_nsec=2**63 - 1))
     pending = thread.syscall_async("ioctl", npu.fd, abi.SYNCOBJ_WAIT.nr, arg)
-    assert not pending.done()
+    pending.wait_blocked()
     gate.open()
-    pending.result(timeout_s=10)
+    assert pending.result(timeout_s=10) == 0
 
 
 def test_eventfd_is_signalled(npu, copier, gate):

@@ -312,6 +312,105 @@ def test_reports_are_told_apart():
     assert [item.kind for item in found] == [Kind.WARNING, Kind.KASAN, Kind.REFCOUNT]
 
 
+ENDLESS_CUT = "\n".join(WARN_OLD.splitlines()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (ATOMIC, LOCKDEP.strip()),
+        (ATOMIC, KASAN),
+        (ATOMIC, REFCOUNT),
+        (OOM, KASAN),
+        (OOM, OOM),
+        (ENDLESS_CUT, KASAN),
+        (ENDLESS_CUT, WARN_NEW),
+        (HUNG, SOFT_LOCKUP),
+        (UBSAN.rsplit("\n", 1)[0], ATOMIC),
+    ],
+)
+def test_a_report_swallows_no_other(first, second):
+    """Neither has an end mark: the other report is what ends it."""
+    found = findings(around(f"{first}\n{second}"))
+    assert [item.kind for item in found] == [
+        findings(around(report))[0].kind for report in (first, second)
+    ]
+    for item, report in zip(found, (first, second), strict=True):
+        assert report.splitlines()[-1] in item.excerpt
+
+
+def test_a_report_without_a_stack_ends_at_another_kind():
+    text = "BUG: sleeping function called from invalid context at x.c:1\nin_atomic(): 1\n"
+    found = findings(around(text + "WARNING: possible recursive locking detected"))
+    assert [item.kind for item in found] == [Kind.ATOMIC, Kind.LOCKDEP]
+
+
+def test_expressions_match_the_heading_only():
+    """What a stack or a register dump says forgives nothing."""
+    (found,) = findings(around(WARN_TEXT))
+    assert found.matches(r"drm_WARN_ON\(bo->pins\)") and found.matches("vnpu_bo_unpin")
+    assert not found.matches("vnpu_submit")
+    (found,) = findings(around(REFCOUNT))
+    assert found.matches("underflow") and found.matches("lib/refcount.c")
+    assert not found.matches("drm_ioctl")
+    (found,) = findings(around(ATOMIC))
+    assert found.matches("sleeping function") and not found.matches("drm_ioctl")
+
+
+@pytest.mark.parametrize(
+    "prefix", ["login: ", "half a line of a program", "** 12 printk messages dropped ** "]
+)
+def test_found_behind_what_a_program_wrote(prefix):
+    (found,) = findings(prefix + stamped("BUG: KASAN: slab-out-of-bounds in f+0x1/0x2"))
+    assert found.kind is Kind.KASAN and found.title.startswith("BUG: KASAN")
+
+
+def test_found_behind_a_blank():
+    (found,) = findings(stamped(" BUG: KCSAN: data-race in f / g"))
+    assert found.kind is Kind.KASAN
+
+
+#: what a driver can make other parts of the kernel say
+BY_DRIVERS = {
+    "__common_interrupt: 1.34 No irq handler for vector": Kind.IRQ,
+    "genirq: Flags mismatch irq 24. 00000000 (vnpu) vs. 00000000 (vnpu)": Kind.IRQ,
+    "softirq: huh, entered softirq 6 TASKLET 00000000abcd with preempt_count 101": Kind.IRQ,
+    "x86/PAT: init:120 map pfn expected mapping type uncached-minus for [mem 0x1-0x2]":
+        Kind.RESOURCE,
+    "x86/PAT: init:120 freeing invalid memtype [mem 0xfe000000-0xfe000fff]": Kind.RESOURCE,
+    "Trying to free nonexistent resource <00000000fe000000-00000000fe07ffff>": Kind.RESOURCE,
+    "vnpu 0000:01:00.0: swiotlb buffer is full (sz: 262144 bytes)": Kind.RESOURCE,
+    "debugfs: Directory 'vnpu' with parent 'dri' already present!": Kind.KOBJECT,
+    "debugfs: File 'queues' in directory '0' already present!": Kind.KOBJECT,
+    "kmem_cache of name 'vnpu_fence' already exists": Kind.KOBJECT,
+    "proc_dir_entry 'driver/vnpu' already registered": Kind.KOBJECT,
+    "sysfs group 'power' not found for kobject 'accel0'": Kind.KOBJECT,
+    "pcieport 0000:00:02.0: PCIe Bus Error: severity=Uncorrected (Fatal), type=TL": Kind.PCI,
+    "pcieport 0000:00:02.0: AER: Multiple Uncorrectable (Fatal) error received": Kind.PCI,
+    "vnpu 0000:01:00.0: BAR 2 [mem size 0x10000000 64bit pref]: failed to assign": Kind.PCI,
+    "ref_tracker: device@00000000 has 1/2 users at": Kind.LEAK,
+    "[drm:drm_gem_huge] *ERROR* 2 GEM objects leaked": Kind.LEAK,
+    "vnpu: Found 3 leaked objects": Kind.LEAK,
+    "kmemleak: Cannot insert 0xffff888003c5d000 into the object search tree": Kind.KMEMLEAK,
+    "kmemleak: Freeing unknown object at 0xffff888003c5d000": Kind.KMEMLEAK,
+    "workqueue: vnpu_work [vnpu] hogged CPU for >10000us 4 times": Kind.WORKQUEUE,
+    "vnpu 0000:01:00.0: [TTM] Buffer eviction failed": Kind.DRM,
+    "INFO: rcu_tasks detected stalls on tasks:": Kind.RCU_STALL,
+    "INFO: task init:120 can't die for more than 143 seconds.": Kind.HUNG_TASK,
+    "Memory cgroup out of memory: Killed process 120 (init)": Kind.ALLOCATION,
+    "init invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0": Kind.ALLOCATION,
+    "BUG my cache (Tainted: G  B): Redzone overwritten": Kind.SLAB,
+    "PANIC: double fault, error_code: 0x0": Kind.OOPS,
+    "segment-related general protection fault: 0018 [#1] PREEMPT SMP": Kind.OOPS,
+    "unregister_netdevice: waiting for lo to become free. Usage count = 2": Kind.LEAK,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "kind"), BY_DRIVERS.items())
+def test_what_drivers_make_others_say(line, kind):
+    assert [item.kind for item in findings(stamped(line))] == [kind]
+
+
 def test_the_most_telling_line_is_the_title():
     assert findings(around(REFCOUNT))[0].title == "refcount_t: underflow; use-after-free."
 
@@ -333,6 +432,12 @@ ORDINARY = [
     "kasan: KernelAddressSanitizer initialized",
     "rcu: Hierarchical RCU implementation.",
     "INFO: lockdep is turned off.",
+    "pcieport 0000:00:02.0: AER: enabled with IRQ 25",
+    "pcieport 0000:00:02.0: PCIe Bus Error: severity=Corrected, type=Physical Layer",
+    "pci 0000:01:00.0: BAR 2 [mem 0x380000000000-0x38000fffffff 64bit pref]: assigned",
+    "workqueue: round-robin CPU selection forced, expect performance impact",
+    "x86/PAT: Configuration [0-7]: WB  WC  UC- UC  WB  WP  UC- WT",
+    "[TTM] Initializing",
     "debug: unmapping init [mem 0xffffffff82e00000-0xffffffff82ffffff]",
     "BUGs that were fixed: 3",
     "Lock dependency validator: Copyright (c) 2006 Red Hat, Inc., Ingo Molnar",

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* First process of the guest: prepares it, then serves the host or a shell. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -16,6 +18,7 @@
 #include "modules.h"
 #include "mux.h"
 #include "process.h"
+#include "proto.h"
 
 struct mount_point {
 	const char *type;
@@ -124,6 +127,32 @@ static void run_shell(void)
 	} while (ended > 0 && ended != shell);
 }
 
+/*
+ * The first process outlives the agent: if the agent ended as the first
+ * process, the kernel would panic, and that is for faults of the kernel.
+ */
+static void run_agent(void)
+{
+	char line[128];
+	int status = 0;
+	pid_t agent = fork();
+	pid_t ended;
+
+	if (agent == 0) {
+		/* Forked processes whose parents end stay with the agent, who waits for them. */
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		mux_run();
+		_exit(0);
+	}
+	do {
+		ended = wait(&status);
+	} while ((ended > 0 && ended != agent) || (ended < 0 && errno == EINTR));
+	if (!status)
+		return;
+	snprintf(line, sizeof(line), "<6>" AGENT_ENDED "%d\n", status);
+	write_file("/dev/kmsg", line);
+}
+
 int main(void)
 {
 	mount_all();
@@ -136,7 +165,7 @@ int main(void)
 	if (command_line_has("vnpu.shell"))
 		run_shell();
 	else
-		mux_run();
+		run_agent();
 	sync();
 	reboot(RB_POWER_OFF);
 	return 1;

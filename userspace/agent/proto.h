@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #define AGENT_PORT_NAME		"vnpu.agent"
+/* In the kernel's log when the agent is gone; what waitpid() says follows. */
+#define AGENT_ENDED		"vnpu-agent: the agent ended with wait status "
 #define AGENT_VERSION		1
 #define AGENT_MAGIC		0x41504e56u	/* "VNPA" */
 #define AGENT_MAX_PAYLOAD	(4u << 20)

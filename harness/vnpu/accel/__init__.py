@@ -12,7 +12,7 @@ from vnpu.accel.bo import Bo
 from vnpu.accel.device import Device
 from vnpu.accel.placement import Placement
 from vnpu.accel.queue import Job, Queue, submit_jobs
-from vnpu.accel.sync import Fence, Syncobj
+from vnpu.accel.sync import Fence, JobFailed, Syncobj
 from vnpu.accel.vm import Vm
 from vnpu.uapi.abi import BoFlag
 from vnpu.uapi.abi import EngineClass as Engine
@@ -34,6 +34,7 @@ __all__ = [
     "Engine",
     "Fence",
     "Job",
+    "JobFailed",
     "Placement",
     "Priority",
     "Queue",

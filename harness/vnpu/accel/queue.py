@@ -38,7 +38,11 @@ class _Chunk:
         return self.bo.size - self.used
 
     def free(self) -> bool:
-        return not self.held and (self.last is None or self.last.done())
+        """Whether nothing uses it, as far as the fence of its last job can still be asked."""
+        last = self.last
+        if self.held:
+            return False
+        return last is None or last.seen_over or (not last.closed and last.done())
 
 
 @dataclass

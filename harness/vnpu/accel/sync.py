@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, Union
@@ -13,6 +13,7 @@ from vnpu.uapi import abi
 if TYPE_CHECKING:
     from vnpu.accel.device import Device
     from vnpu.guest import Pending, Process
+    from vnpu.guest.batch import Batch, Scratch
 
 SyncItem: TypeAlias = Union["Syncobj", "Fence", "tuple[Syncobj, int]"]
 
@@ -23,6 +24,12 @@ class Syncobj:
     def __init__(self, device: Device, handle: int) -> None:
         self.device = device
         self.handle = handle
+
+    def __enter__(self) -> Syncobj:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()
 
     def wait(self, timeout_ms: float, point: int = 0, flags: int = 0) -> None:
         """Wait in the kernel; OSError with ETIME when the time is over.
@@ -100,13 +107,16 @@ class Syncobj:
 
     def export_sync_file(self) -> int:
         """File descriptor of a sync file with the fence that it holds now."""
-        return abi.syncobj_handle_to_fd(
-            self.device.proc,
-            self.device.fd,
+        arg = self.export_arg()
+        return abi.call(self.device.proc, self.device.fd, abi.SYNCOBJ_HANDLE_TO_FD, arg).fd
+
+    def export_arg(self) -> abi.SyncobjHandle:
+        """What the ioctl that exports a sync file is given."""
+        return abi.SyncobjHandle(
             handle=self.handle,
             flags=abi.DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
             fd=-1,
-        ).fd
+        )
 
     def import_sync_file(self, fd: int) -> None:
         """Take the fence of a sync file."""
@@ -123,38 +133,95 @@ class Syncobj:
         abi.syncobj_destroy(self.device.proc, self.device.fd, handle=self.handle)
 
 
+class JobFailed(OSError):
+    """A job is over and did not do what it should; ``errno`` tells why."""
+
+
 class Fence:
-    """The end of a submitted job, held by a syncobj of its own."""
+    """The end of a submitted job, held by a syncobj of its own.
+
+    The handle lasts until close() or the end of the device file; a loop with
+    many jobs uses ``with queue.submit(...) as fence``.
+    """
 
     def __init__(self, syncobj: Syncobj) -> None:
         self.syncobj = syncobj
+        #: what _status() said when the job was over; 0 as long as nobody has seen that
+        self._end = 0
 
-    def wait(self, timeout_ms: float = 10000) -> None:
-        """Wait until the job is over, in whatever way; OSError with ETIME after the time.
+    def __enter__(self) -> Fence:
+        return self
 
-        A job that failed is over, too: ask error().
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the handle back; the job goes on. A second call does nothing.
+
+        What was known about the job's end by then can still be asked for.
         """
-        if not self.done():  # most are by now, and that takes one round trip only
+        if not self.closed:
+            self.syncobj.destroy()
+            self.syncobj.handle = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self.syncobj.handle == 0
+
+    @property
+    def seen_over(self) -> bool:
+        """Whether somebody has already seen that the job is over. Asks nobody."""
+        return self._end != 0
+
+    def wait(self, timeout_ms: float = 10000, check: bool = True) -> None:
+        """Wait until the job is over; OSError with ETIME when the time is.
+
+        Raises JobFailed if the job failed; not if ``check`` is false, and then
+        error() tells.
+        """
+        status = self._status()  # most are over by now, and that takes one round trip only
+        if status == 0:
             self.syncobj.wait(timeout_ms)
+            status = self._status() if check else 1
+        if check and status < 0:
+            raise JobFailed(-status, f"the job failed: {os.strerror(-status)}")
 
     def done(self) -> bool:
-        """Whether the job is over."""
-        try:
-            self.syncobj.wait(0)
-        except OSError as error:
-            if error.errno != errno.ETIME:
-                raise
-            return False
-        return True
+        """Whether the job is over, in whatever way."""
+        return self._status() != 0
 
     def error(self) -> int:
         """The errno that the job ended with; 0 for success, and while it is not over."""
+        return max(0, -self._status())
+
+    def _status(self) -> int:
+        """1 after success, a negative errno after failure, 0 while the job is not over."""
+        if not self._end:
+            self._end = self._ask()
+        return self._end
+
+    def _ask(self) -> int:
+        if self.closed:
+            raise ValueError("the fence is closed")
         device = self.syncobj.device
-        fd = self.syncobj.export_sync_file()
-        try:
-            return max(0, -abi.sync_ioc_file_info(device.proc, fd).status)
-        finally:
-            device.proc.close(fd)
+        info = []
+
+        def ask(batch: Batch, arg: Scratch) -> None:
+            fd = batch.load64(arg + abi.SyncobjHandle.field("fd").offset)
+            place = batch.scratch(bytes(abi.SyncFileInfo()))
+            batch.syscall("ioctl", fd, abi.SYNC_IOC_FILE_INFO.nr, place)
+            info.append(batch.read(place, abi.SyncFileInfo._size_))
+            batch.syscall("close", fd)
+
+        abi.call(
+            device.proc,
+            device.fd,
+            abi.SYNCOBJ_HANDLE_TO_FD,
+            self.syncobj.export_arg(),
+            then=ask,
+        )
+        return abi.SyncFileInfo.from_bytes(info[0].data).status
 
 
 def sync_ops(waits: Sequence[SyncItem], signals: Sequence[SyncItem]) -> list[abi.Sync]:

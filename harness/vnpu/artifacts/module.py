@@ -54,6 +54,11 @@ def build(kernel: KernelArtifact, target: Target | None = None) -> ModuleArtifac
     return ModuleArtifact(folder / products[0], kunit if kunit.exists() else None, key)
 
 
+def source_root(kernel: KernelArtifact) -> Path:
+    """Where the sources lay that build() compiled, as debug information has it."""
+    return _work_dir(kernel, "build")
+
+
 def lint_build(kernel: KernelArtifact) -> list[str]:
     """Compile everything anew under sparse and W=1; gives the warnings about our files."""
     target = current()

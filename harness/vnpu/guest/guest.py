@@ -14,10 +14,13 @@ from vnpu.base.errors import RigError
 from vnpu.guest import syscalls
 from vnpu.guest.errors import GuestTimeout, ProcessGone
 from vnpu.guest.link import Link
+from vnpu.guest.log import KernelLog
 from vnpu.guest.process import AT_FDCWD, Process
 from vnpu.guest.protocol import AGENT_TARGET, FrameType, Hello, ProcessInfo
 from vnpu.guest.session import DEFAULT_TIMEOUT_S, Session
 
+MARKER = "vnpu-harness: marker"
+_nonces = itertools.count(1)
 _READ_SIZE = 128 << 10
 _AT_SYMLINK_NOFOLLOW = 0x100
 _RNDADDENTROPY = 0x40085203
@@ -40,7 +43,7 @@ class Guest:
         self.session = Session(link, explain, timeout_s, starved_s)
         self.session.where_is = self._where_is
         self.session.is_blocked = self._is_blocked
-        self._markers = itertools.count(1)
+        self.log = KernelLog(self)
         self.hello: Hello
         self.service: Process
 
@@ -187,13 +190,17 @@ class Guest:
 
         When it shows on the console, everything logged before has too.
         """
-        text = f"vnpu-harness: marker {self.service_nonce()}"
+        text = self.new_marker()
         self.write_file("/dev/kmsg", f"<6>{text}\n")
         return text
 
+    def new_marker(self) -> str:
+        """A line for the log that is not in it yet; reports of the kernel end at such a line."""
+        return f"{MARKER} {self.service_nonce()}"
+
     def service_nonce(self) -> str:
-        """A word that was not used in this guest before."""
-        return f"{os.getpid()}-{next(self._markers)}"
+        """A word that was not used in this guest before, nor in the one that it is a clone of."""
+        return f"{os.getpid()}-{next(_nonces)}"
 
     def shell(
         self, command: str, timeout_s: float = 60.0, check: bool = False

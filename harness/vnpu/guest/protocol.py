@@ -14,6 +14,8 @@ from enum import IntEnum, IntFlag
 from vnpu.base.errors import RigError
 
 PORT_NAME = "vnpu.agent"
+#: what the first process logs when the agent is gone; what waitpid() says follows
+AGENT_ENDED = "vnpu-agent: the agent ended with wait status "
 VERSION = 1
 MAGIC = 0x41504E56
 MAX_PAYLOAD = 4 << 20

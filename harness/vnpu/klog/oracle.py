@@ -12,10 +12,15 @@ from enum import Enum
 class Kind(Enum):
     """Classes of complaints; the order is that of how much they tell, least first."""
 
+    LEVEL = "a message of level warning or worse"
     WARNING = "warning"
     BUG = "bug"
     LEAK = "objects left behind"
     ALLOCATION = "allocation failure"
+    WORKQUEUE = "workqueue"
+    DRM = "DRM helper"
+    RESOURCE = "resource"
+    PCI = "PCI error"
     IRQ = "interrupt"
     KOBJECT = "kobject"
     IOMMU = "IOMMU fault"
@@ -42,9 +47,10 @@ _RANK = {kind: rank for rank, kind in enumerate(Kind)}
 #: The beginnings of complaints, on lines without their time stamp.
 _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.PANIC, r"Kernel panic - not syncing"),
-    (Kind.OOPS, r"BUG: (unable to handle|kernel NULL pointer|stack guard page|stack overflow)"),
+    (Kind.OOPS, r"BUG: (unable to handle|kernel NULL pointer|.*stack (guard page|overflow))"),
     (Kind.OOPS, r"(Oops|general protection fault|invalid opcode|divide error)\b.*[:,]"),
-    (Kind.OOPS, r"(stack segment|double fault|int3): "),
+    (Kind.OOPS, r"(segment-related general protection fault|stack segment|int3): "),
+    (Kind.OOPS, r"(traps: )?(PANIC: )?double fault\b.*[:,]|Internal error: "),
     (Kind.OOPS, r"kernel BUG at |Unable to handle kernel "),
     (Kind.KASAN, r"BUG: (KASAN|KFENCE|KMSAN|KCSAN): "),
     (Kind.UBSAN, r"UBSAN: "),
@@ -52,32 +58,49 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.LOCKDEP, r"WARNING: .*(-safe -> |lock order|lock held|unlock balance|wait context)"),
     (Kind.LOCKDEP, r"WARNING: .*(still has locks|locks still held|RCU usage)"),
     (Kind.LOCKDEP, r"(BUG|WARNING): .*(Nested lock|held lock freed|invalid wait context)"),
-    (Kind.LOCKDEP, r"\[ BUG: |BUG: MAX_LOCK|BUG: .* lockdep|DEBUG_LOCKS_WARN_ON"),
+    (Kind.LOCKDEP, r"\[ BUG: |BUG: MAX_(LOCK|STACK)|BUG: .* lockdep|DEBUG_LOCKS_WARN_ON"),
+    (Kind.LOCKDEP, r"WARNING: chain_key|BUG: key .* has not been registered"),
     (Kind.LOCKDEP, r"INFO: (trying to register non-static key|possible .* dead ?lock)"),
-    (Kind.ATOMIC, r"BUG: (scheduling while atomic|sleeping function called)"),
+    (Kind.ATOMIC, r"BUG: (scheduling (while|in a)|sleeping function called|assuming )"),
     (Kind.ATOMIC, r"BUG: (using .* in preemptible|atomic scheduling)"),
     (Kind.DMA_API, r"DMA-API: (?!preallocated|debugging (en|dis)abled|.*dump_dma|nr_)"),
     (Kind.ODEBUG, r"ODEBUG: (?!Out of memory|selftest)"),
     (Kind.REFCOUNT, r"refcount_t: "),
-    (Kind.LIST, r"list_(add|del).* corruption|(slist|hlist|plist).* corrupt"),
-    (Kind.PAGE, r"BUG: Bad (page|rss-counter|pagetable)"),
-    (Kind.SLAB, r"BUG [\w.:/-]+( \(.*\))?: |BUG: (freeing|corrupted)"),
+    (Kind.LIST, r"list_(add|del).* (corruption|double add)|(slist|hlist|plist).* corrupt"),
+    (Kind.PAGE, r"BUG: Bad (page|rss-counter|pagetable)|page_owner: .*corruption"),
+    (Kind.PAGE, r"pagealloc: (memory corruption|single bit)"),
+    (Kind.SLAB, r"BUG [\w.:/ -]+( \(.*\))?: |BUG: (freeing|corrupted)"),
     (Kind.KMEMLEAK, r"kmemleak: \d+ new suspected memory leaks"),
-    (Kind.RCU_STALL, r"rcu: INFO: .*(stall|starved)|rcu: .*kthread starved"),
+    (Kind.KMEMLEAK, r"kmemleak: (Cannot (insert|allocate)|Freeing unknown|Found object by alias)"),
+    (Kind.RCU_STALL, r"(rcu: )?INFO: rcu.*(stall|starved)|rcu: .*kthread starved"),
     (Kind.LOCKUP, r"watchdog: .*(soft|hard) lockup|.*[Hh]ard LOCKUP|BUG: workqueue lockup"),
-    (Kind.HUNG_TASK, r"INFO: task .* blocked (for more than|in I/O wait)"),
+    (Kind.HUNG_TASK, r"INFO: task .* (blocked (for more than|in I/O wait)|can't die for more)"),
     (Kind.IOMMU, r"DMAR: (\[.*\] )?(Request device|.*fault)|AMD-Vi: Event logged|.*IO_PAGE_FAULT"),
     (Kind.KOBJECT, r"kobject: .*tried to|kobject_add_internal failed|sysfs: cannot create dup"),
+    (Kind.KOBJECT, r"debugfs: .*already (present|exists)|proc_dir_entry '.*' already registered"),
+    (Kind.KOBJECT, r"kmem_cache of name '.*' already exists|sysfs group '.*' not found"),
     (Kind.IRQ, r"irq \d+: nobody cared|remove_proc_entry: .*leaking"),
-    (Kind.ALLOCATION, r".*: page allocation failure: |Out of memory: Killed"),
-    (Kind.LEAK, r"kmem_cache_destroy .*still has objects|.*Memory manager not clean"),
-    (Kind.LEAK, r".*(Objects remaining in|memory leaked|leaked \d+)"),
+    (Kind.IRQ, r".*No irq handler for vector|genirq: Flags mismatch|softirq: huh, entered"),
+    (Kind.PCI, r".*PCIe Bus Error: severity=(?!Corrected)|.*AER: .*[Uu]ncorrect"),
+    (Kind.PCI, r".*BAR \d+.*: (failed to assign|can't (assign|reserve))"),
+    (Kind.RESOURCE, r"Trying to free nonexistent resource|resource: .* conflict"),
+    (Kind.RESOURCE, r"x86/PAT: .*(expected mapping type|freeing invalid|conflicting)"),
+    (Kind.RESOURCE, r".*swiotlb buffer is full"),
+    (Kind.WORKQUEUE, r"workqueue: .*(hogged CPU|is flushing|cannot be flushed)"),
+    (Kind.DRM, r".*\[TTM\] Buffer eviction failed"),
+    (Kind.ALLOCATION, r".*: (page allocation failure|vmalloc error): |Out of memory: Killed"),
+    (Kind.ALLOCATION, r"Memory cgroup out of memory|.* invoked oom-killer: |oom-kill:"),
+    (Kind.LEAK, r"kmem_cache_destroy .*still has objects|.*drm_mm_takedown|.*Memory manager not"),
+    (Kind.LEAK, r".*(Objects remaining in|memory leaked|leaked \d+|\d+ leaked objects)"),
+    (Kind.LEAK, r".*GEM objects? leaked|ref_tracker: .*(has \d+/\d+ users|leaked)"),
+    (Kind.LEAK, r"unregister_netdevice: waiting for"),
     (Kind.BUG, r"BUG\b: "),
     (Kind.WARNING, r"WARNING: "),
 )
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
 
-_STAMP = re.compile(r"^(<\d+>)?\[ *\d+\.\d+\](\[ *[CT]\d+\])? ?")
+#: behind what a program wrote without an end of line, if the line has that
+_STAMP = re.compile(r"^(?:.*?(?=\[ *\d+\.\d{6}\]))?(<\d+>)?\[ *\d+\.\d+\](\[ *[CT]\d+\])? ?")
 _CUT = "------------[ cut here ]------------"
 _END_TRACE = re.compile(r"---\[ end (trace|Kernel panic)")
 _RULE = re.compile(r"^(={20,}|-{20,}|\*{20,})$")
@@ -95,16 +118,30 @@ _MARKER = "vnpu-harness: marker"
 
 @dataclass(frozen=True)
 class Finding:
-    """A complaint of the kernel: its class, its first telling line, all of its lines."""
+    """A complaint of the kernel: its class, its first telling line, all of its lines.
+
+    ``heading`` are the lines that name it, from the first one to the title and
+    what the kernel adds below; ``start`` and ``end`` number its lines in the log.
+    """
 
     kind: Kind
     title: str
     excerpt: str
+    heading: str = ""
+    start: int = 0
+    end: int = 0
 
     @property
     def fatal(self) -> bool:
         """Whether the kernel does not go on after this."""
         return self.kind in (Kind.OOPS, Kind.PANIC)
+
+    def matches(self, expression: str) -> bool:
+        """Whether a regular expression is found in a line of the heading.
+
+        The lines below do not count: a stack or a register dump has many words.
+        """
+        return any(re.search(expression, line) for line in [self.title, *self.heading.split("\n")])
 
     def __str__(self) -> str:
         return f"{self.kind.value}: {self.title}"
@@ -117,70 +154,109 @@ def findings(log: str) -> list[Finding]:
 
 def classify(line: str) -> Kind | None:
     """The class of a line that starts a complaint, else None."""
-    return _classify_bare(_bare(line))
+    return _classify_bare(bare(line))
 
 
-def _bare(line: str) -> str:
+def bare(line: str) -> str:
+    """A line without its level and time stamp."""
     return _STAMP.sub("", line.rstrip())
 
 
 def _classify_bare(text: str) -> Kind | None:
     # The hex time stamps of an oops' own words come first: "Oops: 0000 [#1]".
+    text = text.lstrip(" ")
     return next((kind for kind, pattern in _COMPILED if pattern.match(text)), None)
 
 
 def _scan(lines: list[str]) -> Iterator[Finding]:
-    bare = [_bare(line) for line in lines]
+    texts = [bare(line) for line in lines]
     at = 0
     while at < len(lines):
-        if bare[at] != _CUT and _classify_bare(bare[at]) is None:
+        if texts[at] != _CUT and _classify_bare(texts[at]) is None:
             at += 1
             continue
-        start = at - 1 if at and _RULE.match(bare[at - 1]) else at
-        end = _end(bare, at, ruled=start < at)
-        finding = _finding(lines, bare, start, end)
+        start = at - 1 if at and _RULE.match(texts[at - 1]) else at
+        end = _end(texts, at, ruled=start < at)
+        finding = _finding(lines, texts, start, end)
         if finding is not None:
             yield finding
         at = end
 
 
-def _finding(lines: list[str], bare: list[str], start: int, end: int) -> Finding | None:
+def _finding(lines: list[str], texts: list[str], start: int, end: int) -> Finding | None:
     """The report between two lines; None if it is none (a cut mark and nothing else)."""
-    found = [(_classify_bare(bare[i]), i) for i in range(start, end)]
+    found = [(_classify_bare(texts[i]), i) for i in range(start, end)]
     known = [(kind, i) for kind, i in found if kind is not None]
     if not known:
         return None
     kind, at = max(known, key=lambda item: (_RANK[item[0]], -item[1]))
-    return Finding(kind, bare[at], "\n".join(lines[start:end]))
+    # What a driver says in its WARN() stands above the line that is classified.
+    first = start + 1 if texts[start] == _CUT or _RULE.match(texts[start]) else start
+    last = at + 1
+    while last < end and _classify_bare(texts[last]) is not None:
+        last += 1
+    heading = "\n".join(texts[min(first, at) : last])
+    return Finding(kind, texts[at].strip(), "\n".join(lines[start:end]), heading, start, end)
 
 
-def _end(bare: list[str], start: int, ruled: bool) -> int:
+def _end(texts: list[str], start: int, ruled: bool) -> int:
     """The line behind the report that starts here."""
-    last = min(start + _LONGEST, len(bare))
-    cut = bare[start] == _CUT
+    last = min(start + _LONGEST, len(texts))
+    report = _Report(texts[start] == _CUT)
+    report.takes(texts[start])
     # Has a rule above but none below; its own stack is the last thing in it.
-    lockdep = ruled and _classify_bare(bare[start]) is Kind.LOCKDEP
+    lockdep = ruled and _classify_bare(texts[start]) is Kind.LOCKDEP
     for i in range(start + 1, last):
-        if _MARKER in bare[i]:
+        if _MARKER in texts[i] or texts[i] == _CUT:
             return i
-        if _END_TRACE.search(bare[i]):
+        if _END_TRACE.search(texts[i]):
             return i + 1
-        if cut:
-            continue  # it ends with its end mark only
-        if ruled and _RULE.match(bare[i]) and bare[i][0] == "=":
+        if _is_rule(texts[i]):
+            return i + 1 if ruled else i
+        if not report.takes(texts[i]):
+            return i - 1 if _RULE.match(texts[i - 1]) and i - 1 > start else i
+        if lockdep and texts[i].strip() == _END_STACK:
             return i + 1
-        if lockdep and bare[i].strip() == _END_STACK:
-            return i + 1
-        if bare[i] == _CUT:
-            return i
-        if not ruled and _is_over(bare, i):
+        # One that was cut here ends with its end mark only.
+        if not report.cut and not ruled and _is_over(texts, i):
             return i
     return last
 
 
-def _is_over(bare: list[str], i: int) -> bool:
+class _Report:
+    """Which lines that are complaints by themselves still belong to the report above them."""
+
+    #: what the kernel goes on to say below the message of a WARN() or BUG()
+    _BELOW_A_MESSAGE = frozenset({Kind.WARNING, Kind.OOPS})
+    #: reports that repeat themselves, with a stack for each processor or task
+    _IN_PARTS = frozenset({Kind.RCU_STALL, Kind.LOCKUP})
+
+    def __init__(self, cut: bool) -> None:
+        self.cut = cut
+        self._kind: Kind | None = None
+        self._traced = False
+
+    def takes(self, text: str) -> bool:
+        """Whether this line is one of the report; another report starts at it otherwise."""
+        kind = _classify_bare(text)
+        if kind is None:
+            self._traced = self._traced or text.startswith("Call Trace:")
+            return True
+        if self._kind is None:
+            self._kind = kind
+            return True
+        if kind is self._kind and (kind in self._IN_PARTS or not self._traced):
+            return True
+        return self.cut and not self._traced and kind in self._BELOW_A_MESSAGE
+
+
+def _is_rule(text: str) -> bool:
+    return text.startswith("=") and _RULE.match(text) is not None
+
+
+def _is_over(texts: list[str], i: int) -> bool:
     """Whether a report without marks stops before this line: two lines on are of another kind."""
-    window = bare[i : i + 2]
+    window = texts[i : i + 2]
     return all(
         text and not _CONTINUES.match(text) and _classify_bare(text) is None for text in window
     )

@@ -32,6 +32,8 @@ _KERNEL_WORDS = (
     "console=ttyS0",
     "panic=-1",
     "oops=panic",
+    # An NMI from outside has a guest that hangs say where it is.
+    "unknown_nmi_panic",
     # Emulated timers pass no calibration; these say not to try.
     "tsc=reliable",
     "no_timer_check",

@@ -7,6 +7,13 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vnpu.klog.decode import Symbols
+
+if TYPE_CHECKING:
+    from vnpu.artifacts.kernel.artifact import KernelArtifact
+    from vnpu.artifacts.module import ModuleArtifact
 
 from vnpu import target
 
@@ -23,6 +30,7 @@ class Images:
     release: str
     qemu_key: str
     kernel_key: str
+    symbols: Symbols = Symbols()
 
     @cached_property
     def key(self) -> str:
@@ -54,4 +62,16 @@ def prepare(lane: str = "stock") -> Images:
         release=tree.release,
         qemu_key=device.key,
         kernel_key=tree.key,
+        symbols=_symbols(tree, built, module.source_root(tree)),
+    )
+
+
+def _symbols(tree: KernelArtifact, driver: ModuleArtifact | None, sources: Path) -> Symbols:
+    """Files that may have debug information: a distribution's kernel has none of its own."""
+    files = [("", tree.build_dir / "vmlinux")]
+    files += [(path.stem, path) for path in (driver and driver.ko, driver and driver.kunit) if path]
+    files += [(path.stem.replace("-", "_"), path) for path in tree.modules if path.suffix == ".ko"]
+    return Symbols(
+        files=tuple((name, path) for name, path in files if path.exists()),
+        roots=((f"{sources}/", "kernel/"), (f"{tree.build_dir}/", "")),
     )

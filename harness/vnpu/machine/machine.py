@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 from vnpu import target
 from vnpu.base import deadline
 from vnpu.base.errors import GuestKernelError, RigError
+from vnpu.guest.errors import describe_status
 from vnpu.guest.guest import Guest
 from vnpu.guest.link import Link
-from vnpu.guest.protocol import ProtocolError
+from vnpu.guest.protocol import AGENT_ENDED, ProtocolError
 from vnpu.klog import oracle
 from vnpu.machine import cmdline, migration, rundir
 from vnpu.machine.cmdline import Backing
@@ -160,11 +162,16 @@ class Machine:
     def explain(self) -> Exception:
         """Why the guest is gone: its kernel, or the rig."""
         status = self.process.wait(_LAST_WORDS_S)
-        found = [item for item in oracle.findings(self.console.text()) if item.fatal]
+        log = self.console.text()
+        found = [item for item in oracle.findings(log) if item.fatal]
         if found:
             return GuestKernelError(
                 f"the guest's kernel died: {found[0].title}", excerpt=found[0].excerpt
             )
+        agent = re.search(f"{AGENT_ENDED}(\\d+)", log)
+        if agent:
+            how = describe_status(int(agent[1]))
+            return RigError(f"the guest's agent ended: {how}", console_tail=self.console.tail())
         ended = "still runs" if status is None else f"ended with status {status}"
         words = f": {self.process.messages}" if self.process.messages else ""
         return RigError(

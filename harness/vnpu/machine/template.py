@@ -205,6 +205,7 @@ def _check_booted(machine: Machine) -> None:
     if machine.config.npu and not machine.guest.exists(node):
         raise GuestKernelError(f"the driver made no {node}", excerpt=machine.console.tail(40))
     machine.sync_console()
+    machine.guest.log.update()  # clones start behind the boot
     found = oracle.findings(machine.console.text())
     if found:
         raise GuestKernelError(

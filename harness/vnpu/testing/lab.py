@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 
 from vnpu.base.errors import RigError, VnpuError
 from vnpu.machine.config import MachineConfig
@@ -11,6 +13,9 @@ from vnpu.machine.images import Images, prepare
 from vnpu.machine.machine import Machine
 from vnpu.machine.pool import Pool
 from vnpu.machine.template import Template
+from vnpu.testing import verdict
+
+__tracebackhide__ = True
 
 #: machines of which a used clone is kept; tests of one kind mostly follow each other
 _POOLS = 2
@@ -39,8 +44,32 @@ class Lab:
             self._images = prepare(self.lane)
         return self._images
 
+    @contextlib.contextmanager
+    def machine(
+        self, config: MachineConfig | None = None, expected: Sequence[str] = ()
+    ) -> Iterator[Machine]:
+        """A machine as it was right after boot, judged at the end as that of a test is.
+
+        ``expected`` are as in the marker ``expect_kernel_log``. Raises
+        GuestKernelError if the kernel complained, died, or kept anything.
+        """
+        machine = self.fresh(config)
+        clean = False
+        try:
+            with verdict.judged(machine, expected):
+                yield machine
+            clean = True
+        finally:
+            if clean:
+                self.give_back(machine)
+            else:
+                machine.close()
+
     def fresh(self, config: MachineConfig | None = None) -> Machine:
-        """A machine as it was right after boot; who takes it closes it or gives it back."""
+        """A machine as it was right after boot, which nobody judges.
+
+        Who takes it closes it or gives it back.
+        """
         return self._pool(config or MachineConfig()).take()
 
     def give_back(self, machine: Machine) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,21 +19,48 @@ from vnpu.machine.machine import Machine
 from vnpu.testing import verdict
 from vnpu.testing.lab import Lab
 from vnpu.testing.options import Options
+from vnpu.testing.soak import Soak
 
 if TYPE_CHECKING:
     from vnpu.accel import Device
 
+__tracebackhide__ = True
+
 MACHINE_KEY = pytest.StashKey[Machine]()
-PASSED_KEY = pytest.StashKey[bool]()
+OUTCOME_KEY = pytest.StashKey["Outcome"]()
+
+
+class Outcome(Enum):
+    """How a test's own part ended, for the judge of what comes after it."""
+
+    PASSED = "passed"
+    #: skipped by itself, or failed as its xfail mark says: no failure, so the log still counts
+    EXCUSED = "excused"
+    FAILED = "failed"
 
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
-    """Gives out machines: ``lab.fresh(MachineConfig(...))`` for tests that need several."""
+    """Gives out machines, for tests that need several.
+
+    ``with lab.machine(MachineConfig(...)) as machine`` is judged as ``machine`` is;
+    ``lab.fresh(...)`` is not.
+    """
     options = Options.of(pytestconfig)
     made = Lab(options.lane, options.qemu_arguments)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def soak(pytestconfig: pytest.Config, lab: Lab) -> Iterator[Soak | None]:
+    """The one machine of all tests, if the session is one for leaked memory."""
+    if Options.of(pytestconfig).kmemleak != "soak":
+        yield None
+        return
+    shared = Soak(lab)
+    yield shared
+    shared.close()
 
 
 @pytest.fixture
@@ -48,16 +76,17 @@ def machine_config(request: pytest.FixtureRequest) -> MachineConfig:
 def machine(
     request: pytest.FixtureRequest,
     lab: Lab,
+    soak: Soak | None,
     machine_config: MachineConfig,
 ) -> Iterator[Machine]:
     """A machine as it was right after boot.
 
     When the test is over, its processes end and the driver unloads; then the
-    log has to be quiet. A machine that passes may be taken back to its snapshot
-    for the next test; any other is thrown away.
+    log has to be quiet and the kernel alive. A machine that passes may be taken
+    back to its snapshot for the next test; any other is thrown away.
     """
     started = time.monotonic()
-    fresh = lab.fresh(machine_config)
+    fresh = soak.take(machine_config, request.node.nodeid) if soak else lab.fresh(machine_config)
     _record(request.node, fresh, 1000 * (time.monotonic() - started))
     request.node.stash[MACHINE_KEY] = fresh
     options = Options.of(request.config)
@@ -65,14 +94,20 @@ def machine(
     clean = False
     try:
         yield fresh
-        if request.node.stash.get(PASSED_KEY, False) and fresh.process.running:
-            verdict.check_leaks(fresh)
-            verdict.check_log(fresh, expected_of(request.node))
+        outcome = request.node.stash.get(OUTCOME_KEY, None)
+        if outcome is Outcome.PASSED:
+            verdict.settle(fresh, expected_of(request.node), scan=soak is None)
             clean = True
+        elif outcome is Outcome.EXCUSED:
+            verdict.check_log(fresh, expected_of(request.node))
     finally:
-        if clean and keep is None:
+        if clean and soak:
+            soak.give_back(fresh)
+        elif clean and keep is None:
             lab.give_back(fresh)
         else:
+            if soak:
+                soak.drop(fresh)
             fresh.close(keep)
 
 
@@ -108,8 +143,10 @@ def config_of(item: pytest.Item) -> MachineConfig:
 
 
 def expected_of(item: pytest.Item) -> list[str]:
-    """Expressions of the ``expect_kernel_log`` markers."""
-    return [str(text) for mark in item.iter_markers("expect_kernel_log") for text in mark.args]
+    """Expressions of the ``expect_kernel_log`` and ``allow_kernel_log`` markers."""
+    expected = [str(text) for mark in item.iter_markers("expect_kernel_log") for text in mark.args]
+    allowed = [text for mark in item.iter_markers("allow_kernel_log") for text in mark.args]
+    return expected + [verdict.Maybe(text) for text in allowed]
 
 
 def _record(item: pytest.Item, machine: Machine, restore_ms: float) -> None:

@@ -27,7 +27,7 @@ class Options:
     log_dir: Path | None
     keep_vm: bool
     trace: bool
-    kmemleak: bool
+    kmemleak: str
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -53,7 +53,7 @@ class Options:
             log_dir=Path(log_dir).resolve() if log_dir else None,
             keep_vm=config.getoption("--keep-vm"),
             trace=config.getoption("--vnpu-trace"),
-            kmemleak=config.getoption("--kmemleak"),
+            kmemleak=config.getoption("--kmemleak") or "",
         )
 
     @property
@@ -89,7 +89,10 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--kmemleak",
-        action="store_true",
-        help="scan for leaked memory after every test, if the kernel can (takes 6 s and more)",
+        nargs="?",
+        const="each",
+        choices=("each", "soak"),
+        help="scan for leaked memory, if the kernel can: after each test (takes 6 s and more), or "
+        "with soak once for many, which then share a guest; tests of other machines are left out",
     )
     group.addoption("--vnpu-html", metavar="PATH", help="write a report as one HTML page")

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""One guest for many tests, so that a scan for leaked memory covers them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vnpu import target
+from vnpu.base.errors import GuestKernelError
+from vnpu.machine.config import MachineConfig
+from vnpu.machine.machine import Machine
+from vnpu.testing import verdict
+from vnpu.testing.lab import Lab
+
+__tracebackhide__ = True
+
+#: a scan reads all memory, which takes as long as many tests; a leak is among so many
+_TESTS_A_SCAN = 40
+
+
+class Soak:
+    """Gives out the same machine again and again; only the driver is loaded anew.
+
+    A machine with a failed test is not used again. ``scan`` looks for leaked
+    memory and raises GuestKernelError.
+    """
+
+    def __init__(self, lab: Lab, scan: Callable[[Machine], None] = verdict.check_kmemleak) -> None:
+        self._lab = lab
+        self._scan = scan
+        self._machine: Machine | None = None
+        self._given = False
+        #: tests that passed since the last scan
+        self._tests: list[str] = []
+
+    def take(self, config: MachineConfig, test: str) -> Machine:
+        """A machine with the driver just loaded and an empty log, for this test."""
+        machine = self._machine
+        if machine is None or not machine.process.running or machine.config != config:
+            self.close()
+            machine = self._machine = self._lab.fresh(config)
+        else:
+            machine.guest.insmod(target.current().module)
+            machine.guest.log.forget()
+            machine.console.clear()
+        self._tests.append(test)
+        return machine
+
+    def give_back(self, machine: Machine) -> None:
+        """Take a machine whose driver was unloaded without complaint. Scans now and then."""
+        if len(self._tests) >= _TESTS_A_SCAN:
+            self.scan()
+
+    def drop(self, machine: Machine) -> None:
+        """Forget a machine that its user closes."""
+        self._machine = None
+        self._tests = []
+
+    def scan(self) -> None:
+        """Look for memory that the tests since the last scan have lost.
+
+        Raises GuestKernelError, which names the first and the last of them.
+        """
+        tests, self._tests = self._tests, []
+        machine = self._machine
+        if machine is None or not tests:
+            return
+        try:
+            self._scan(machine)
+        except GuestKernelError as error:
+            self._machine = None
+            machine.close()
+            among = f"one of {len(tests)} tests, {tests[0]} to {tests[-1]}"
+            raise GuestKernelError(f"{error.message}: by {among}", excerpt=error.excerpt) from None
+
+    def close(self) -> None:
+        """Scan for the last time and end the machine. Raises GuestKernelError."""
+        try:
+            self.scan()
+        finally:
+            machine, self._machine = self._machine, None
+            if machine is not None:
+                machine.close()
