@@ -16,6 +16,8 @@
 #define F32_VECS        2
 #define F32_COLS        (F32_LANES * F32_VECS)
 
+_Static_assert(F32_COLS == GEMM_STRIP, "a tile is as wide as a strip");
+
 typedef float F32Vec __attribute__((vector_size(F32_LANES * sizeof(float)),
                                     aligned(4), may_alias));
 
@@ -28,11 +30,11 @@ f32_tile(float *c, const float *a, size_t lda, const float *b, size_t kb,
 
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < F32_VECS; v++) {
-            acc[r][v] = *(F32Vec *)(c + r * GEMM_NB + v * F32_LANES);
+            acc[r][v] = *(F32Vec *)(c + r * GEMM_LDC + v * F32_LANES);
         }
     }
     for (size_t k = 0; k < kb; k++) {
-        const float *row = b + k * GEMM_NB;
+        const float *row = b + k * F32_COLS;
 
         for (int r = 0; r < rows; r++) {
             for (int v = 0; v < F32_VECS; v++) {
@@ -43,7 +45,7 @@ f32_tile(float *c, const float *a, size_t lda, const float *b, size_t kb,
     }
     for (int r = 0; r < rows; r++) {
         for (int v = 0; v < F32_VECS; v++) {
-            *(F32Vec *)(c + r * GEMM_NB + v * F32_LANES) = acc[r][v];
+            *(F32Vec *)(c + r * GEMM_LDC + v * F32_LANES) = acc[r][v];
         }
     }
 }
@@ -53,15 +55,14 @@ f32_block(float *c, const float *a, size_t lda, const float *b,
           size_t mb, size_t nb, size_t kb)
 {
     /* columns from nb up to the next multiple compute on zeros */
-    for (size_t j = 0; j < nb; j += F32_COLS) {
+    for (size_t j = 0; j < nb; j += F32_COLS, b += F32_COLS * kb) {
         size_t i = 0;
 
         for (; i + F32_ROWS <= mb; i += F32_ROWS) {
-            f32_tile(c + i * GEMM_NB + j, a + i * lda, lda, b + j, kb,
-                     F32_ROWS);
+            f32_tile(c + i * GEMM_LDC + j, a + i * lda, lda, b, kb, F32_ROWS);
         }
         for (; i < mb; i++) {
-            f32_tile(c + i * GEMM_NB + j, a + i * lda, lda, b + j, kb, 1);
+            f32_tile(c + i * GEMM_LDC + j, a + i * lda, lda, b, kb, 1);
         }
     }
 }
@@ -93,10 +94,10 @@ i16_tile(uint32_t *c, const int16_t *a, size_t lda,
     c[1] += s01;
     c[2] += s02;
     c[3] += s03;
-    c[GEMM_NB] += s10;
-    c[GEMM_NB + 1] += s11;
-    c[GEMM_NB + 2] += s12;
-    c[GEMM_NB + 3] += s13;
+    c[GEMM_LDC] += s10;
+    c[GEMM_LDC + 1] += s11;
+    c[GEMM_LDC + 2] += s12;
+    c[GEMM_LDC + 3] += s13;
 }
 
 static ALWAYS_INLINE uint32_t i16_dot(const int16_t *a, const int16_t *b,
@@ -116,7 +117,7 @@ i16_edge(uint32_t *c, const int16_t *a, size_t lda,
 {
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < cols; j++) {
-            c[i * GEMM_NB + j] += i16_dot(a + i * lda, b + j * ldb, kb);
+            c[i * GEMM_LDC + j] += i16_dot(a + i * lda, b + j * ldb, kb);
         }
     }
 }
@@ -131,12 +132,12 @@ i16_block(uint32_t *c, const int16_t *a, size_t lda,
 
     for (size_t j = 0; j < nfull; j += I16_COLS) {
         for (size_t i = 0; i < mfull; i += I16_ROWS) {
-            i16_tile(c + i * GEMM_NB + j, a + i * lda, lda, b + j * ldb, ldb,
+            i16_tile(c + i * GEMM_LDC + j, a + i * lda, lda, b + j * ldb, ldb,
                      kb);
         }
     }
     i16_edge(c + nfull, a, lda, b + nfull * ldb, ldb, mfull, nb - nfull, kb);
-    i16_edge(c + mfull * GEMM_NB, a + mfull * lda, lda, b, ldb,
+    i16_edge(c + mfull * GEMM_LDC, a + mfull * lda, lda, b, ldb,
              mb - mfull, nb, kb);
 }
 

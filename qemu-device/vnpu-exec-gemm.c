@@ -2,10 +2,11 @@
 /*
  * Virtual NPU: execution kernels: GEMM.
  *
- * c is made block by block. Operands that BLAS can use where they lie (f32,
- * rows at a constant distance) stay there; all others are gathered from their
- * lists and converted into panels first: f16 and bf16 into f32, i8 into
- * int16_t.
+ * c is made in steps of MB x NB elements, KB deep, that add to c: by columns,
+ * then by depth, then by rows, so that the panel of b which a column needs at
+ * one depth is made once. Operands that BLAS can use where they lie (f32, rows
+ * at a constant distance) stay there; all others are gathered from their lists
+ * and converted into panels first: f16 and bf16 into f32, i8 into int16_t.
  */
 
 #ifdef CONFIG_VNPU_BLAS
@@ -26,15 +27,13 @@ typedef struct Gemm {
     size_t elem;                /* bytes of an element of a and b */
     bool blas;
     Matrix a, b, c;             /* used in place */
-    VnpuCursor a_rows;          /* first row of the block row */
-    VnpuCursor b_rows;          /* trans_b: first row of the panel */
-    VnpuCursor bias;
-    /* block column */
+    /* slice: what a block column needs at one depth */
     size_t j0, nb;
-    const float *bias_now;
+    size_t k0, kb;
     size_t panel_ld;
-    /* walk over the rows of c in the block column */
-    VnpuCursor c_rows;
+    const float *bias_now;
+    VnpuCursor a_rows;          /* column k0 of the next row of a */
+    VnpuCursor c_rows;          /* end of what was used of c */
     bool c_started;
 } Gemm;
 
@@ -70,12 +69,12 @@ static Matrix matrix_in_place(VnpuSg sg, size_t rows, size_t cols)
 {
     const VnpuIov *iov = sg.iov;
     size_t row = cols * sizeof(float);
-    uintptr_t first = (uintptr_t)iov[0].base;
-    uintptr_t stride;
+    uintptr_t first, stride;
 
-    if (first % sizeof(float)) {
+    if (!sg.niov || (uintptr_t)iov[0].base % sizeof(float)) {
         return (Matrix) { NULL };
     }
+    first = (uintptr_t)iov[0].base;
     if (iov[0].len >= rows * row) {
         return (Matrix) { iov[0].base, cols };
     }
@@ -113,95 +112,116 @@ static void read_row(Gemm *g, VnpuCursor *cur, void *dst, size_t count)
     }
 }
 
-/* The panel as k rows of nb floats, GEMM_NB apart, the rest zero. */
+/* Where the panel's part of b starts */
+static VnpuCursor b_start(const Gemm *g)
+{
+    size_t row = g->p->trans_b ? g->j0 : g->k0;
+    size_t col = g->p->trans_b ? g->k0 : g->j0;
+    size_t cols = g->p->trans_b ? g->p->k : g->p->n;
+
+    return vnpu_cursor(g->p->b, (row * cols + col) * g->elem);
+}
+
+/* As many elements of the next row of the panel, or of the first one */
+static void read_b(Gemm *g, VnpuCursor *cur, void *dst, bool first)
+{
+    size_t cols = g->p->trans_b ? g->p->k : g->p->n;
+    size_t count = g->p->trans_b ? g->kb : g->nb;
+
+    if (!first) {
+        vnpu_cursor_skip(cur, (cols - count) * g->elem);
+    }
+    read_row(g, cur, dst, count);
+}
+
+/* The panel for BLAS: rows as they are stored. */
 static bool pack_b_rows(Gemm *g)
 {
-    VnpuCursor cur = vnpu_cursor(g->p->b, g->j0 * g->elem);
-    float *out = g->x->panel_b;
+    VnpuCursor cur = b_start(g);
+    size_t rows = g->p->trans_b ? g->nb : g->kb;
 
-    g->panel_ld = GEMM_NB;
-    for (size_t k = 0; k < g->p->k; k++, out += GEMM_NB) {
+    g->panel_ld = g->p->trans_b ? GEMM_KB : GEMM_NB;
+    for (size_t i = 0; i < rows; i++) {
         if (vnpu_exec_aborted(g->x)) {
             return false;
         }
-        if (k) {
-            vnpu_cursor_skip(&cur, (g->p->n - g->nb) * g->elem);
-        }
-        read_row(g, &cur, out, g->nb);
-        memset(out + g->nb, 0, (GEMM_NB - g->nb) * sizeof(*out));
+        read_b(g, &cur, g->x->panel_b + i * g->panel_ld, !i);
     }
     return true;
 }
 
-/* The same from b stored transposed. */
-static bool pack_b_rows_from_trans(Gemm *g)
+/* Element of the panel as vnpu_gemm_f32() wants it */
+static float *strip_elem(Gemm *g, size_t k, size_t j)
 {
+    return g->x->panel_b + j / GEMM_STRIP * GEMM_STRIP * g->kb +
+           k * GEMM_STRIP + j % GEMM_STRIP;
+}
+
+static void strips_put_row(Gemm *g, size_t k, const float *row)
+{
+    for (size_t j = 0; j < g->nb; j += GEMM_STRIP) {
+        size_t n = vnpu_min(g->nb - j, GEMM_STRIP);
+        float *out = strip_elem(g, k, j);
+
+        memcpy(out, row + j, n * sizeof(*out));
+        memset(out + n, 0, (GEMM_STRIP - n) * sizeof(*out));
+    }
+}
+
+static void strips_put_column(Gemm *g, size_t j, const float *column)
+{
+    float *out = strip_elem(g, 0, j);
+
+    for (size_t k = 0; k < g->kb; k++) {
+        out[k * GEMM_STRIP] = column[k];
+    }
+}
+
+/* The panel in strips of GEMM_STRIP columns. */
+static bool pack_b_strips(Gemm *g)
+{
+    VnpuCursor cur = b_start(g);
+    size_t rows = g->p->trans_b ? g->nb : g->kb;
     float *row = g->x->step[0];
 
-    g->panel_ld = GEMM_NB;
-    for (size_t j = 0; j < GEMM_NB; j++) {
-        float *out = g->x->panel_b + j;
-
-        for (size_t k = 0; k < g->p->k; k += STEP_ELEMS) {
-            size_t n = vnpu_min(g->p->k - k, STEP_ELEMS);
-
-            if (vnpu_exec_aborted(g->x)) {
-                return false;
-            }
-            if (j < g->nb) {
-                read_row(g, &g->b_rows, row, n);
-            } else {
-                memset(row, 0, n * sizeof(*row));
-            }
-            for (size_t i = 0; i < n; i++, out += GEMM_NB) {
-                *out = row[i];
-            }
-        }
+    if (g->p->trans_b && g->nb % GEMM_STRIP) {
+        memset(strip_elem(g, 0, g->nb - g->nb % GEMM_STRIP), 0,
+               GEMM_STRIP * g->kb * sizeof(float));
     }
-    return true;
-}
-
-/* The panel as nb rows of k floats, for BLAS to transpose. */
-static bool pack_b_trans(Gemm *g)
-{
-    g->panel_ld = g->p->k;
-    for (size_t j = 0; j < g->nb; j++) {
+    for (size_t i = 0; i < rows; i++) {
         if (vnpu_exec_aborted(g->x)) {
             return false;
         }
-        read_row(g, &g->b_rows, g->x->panel_b + j * g->panel_ld, g->p->k);
+        read_b(g, &cur, row, !i);
+        if (g->p->trans_b) {
+            strips_put_column(g, i, row);
+        } else {
+            strips_put_row(g, i, row);
+        }
     }
     return true;
 }
 
-/* The panel as nb rows of k int16_t; a little apart, for the cache's sake. */
+/* The panel as nb rows of kb int16_t; a little apart, for the cache's sake. */
 static bool pack_b_i16(Gemm *g)
 {
     int16_t *panel = (int16_t *)g->x->panel_b;
     int16_t *row = (int16_t *)g->x->step[0];
-    VnpuCursor cur;
+    VnpuCursor cur = b_start(g);
+    size_t rows = g->p->trans_b ? g->nb : g->kb;
 
-    g->panel_ld = g->p->k + 16;
-    if (g->p->trans_b) {
-        for (size_t j = 0; j < g->nb; j++) {
-            if (vnpu_exec_aborted(g->x)) {
-                return false;
-            }
-            read_row(g, &g->b_rows, panel + j * g->panel_ld, g->p->k);
-        }
-        return true;
-    }
-    cur = vnpu_cursor(g->p->b, g->j0);
-    for (size_t k = 0; k < g->p->k; k++) {
+    g->panel_ld = GEMM_KB + 16;
+    for (size_t i = 0; i < rows; i++) {
         if (vnpu_exec_aborted(g->x)) {
             return false;
         }
-        if (k) {
-            vnpu_cursor_skip(&cur, g->p->n - g->nb);
+        if (g->p->trans_b) {
+            read_b(g, &cur, panel + i * g->panel_ld, !i);
+            continue;
         }
-        read_row(g, &cur, row, g->nb);
+        read_b(g, &cur, row, !i);
         for (size_t j = 0; j < g->nb; j++) {
-            panel[j * g->panel_ld + k] = row[j];
+            panel[j * g->panel_ld + i] = row[j];
         }
     }
     return true;
@@ -215,69 +235,68 @@ static bool pack_b(Gemm *g)
     if (g->p->dtype == VNPU_DTYPE_I8) {
         return pack_b_i16(g);
     }
-    if (!g->p->trans_b) {
-        return pack_b_rows(g);
-    }
-    return g->blas ? pack_b_trans(g) : pack_b_rows_from_trans(g);
+    return g->blas ? pack_b_rows(g) : pack_b_strips(g);
 }
 
-/* Block of a: mb rows of kb elements, GEMM_KB apart, from column k0. */
-static void pack_a(Gemm *g, size_t mb, size_t k0, size_t kb)
+/* The next mb rows of a, of the slice's depth, GEMM_KB apart. */
+static void pack_a(Gemm *g, size_t mb)
 {
     VnpuCursor cur = g->a_rows;
     size_t elem = g->p->dtype == VNPU_DTYPE_I8 ? sizeof(int16_t)
                                                : sizeof(float);
 
-    vnpu_cursor_skip(&cur, k0 * g->elem);
     for (size_t i = 0; i < mb; i++) {
         if (i) {
-            vnpu_cursor_skip(&cur, (g->p->k - kb) * g->elem);
+            vnpu_cursor_skip(&cur, (g->p->k - g->kb) * g->elem);
         }
-        read_row(g, &cur, (char *)g->x->block_a + i * GEMM_KB * elem, kb);
+        read_row(g, &cur, (char *)g->x->block_a + i * GEMM_KB * elem, g->kb);
     }
 }
 
-static void multiply_blas(Gemm *g, Matrix c, size_t i0, size_t mb,
-                          size_t k0, size_t kb, bool add)
+static void multiply_blas(Gemm *g, Matrix c, size_t i0, size_t mb, bool add)
 {
     Matrix a = { g->x->block_a, GEMM_KB };
     Matrix b = { g->x->panel_b, g->panel_ld };
-    size_t col = 0;
 
     if (g->a.base) {
-        a = (Matrix) { g->a.base + i0 * g->a.ld + k0, g->a.ld };
+        a = (Matrix) { g->a.base + i0 * g->a.ld + g->k0, g->a.ld };
     } else {
-        pack_a(g, mb, k0, kb);
+        pack_a(g, mb);
     }
     if (g->b.base) {
         b = g->b;
-        col = g->j0;
+        b.base += g->p->trans_b ? g->j0 * b.ld + g->k0
+                                : g->k0 * b.ld + g->j0;
     }
-    b.base += g->p->trans_b ? col * b.ld + k0 : k0 * b.ld + col;
-    sgemm(g->p->trans_b, mb, g->nb, kb, a, b, add ? 1.0f : 0.0f, c);
+    sgemm(g->p->trans_b, mb, g->nb, g->kb, a, b, add ? 1.0f : 0.0f, c);
 }
 
-static void multiply(Gemm *g, Matrix c, size_t i0, size_t mb,
-                     size_t k0, size_t kb, bool add)
+/* false if aborted: these loops are slower than BLAS */
+static bool multiply_loops(Gemm *g, size_t mb, bool add)
 {
     VnpuExec *x = g->x;
 
-    if (g->blas) {
-        multiply_blas(g, c, i0, mb, k0, kb, add);
-        return;
-    }
     if (!add) {
-        memset(c.base, 0, mb * GEMM_NB * sizeof(*c.base));
+        memset(x->block_c, 0, mb * GEMM_LDC * sizeof(*x->block_c));
     }
-    pack_a(g, mb, k0, kb);
-    if (g->p->dtype == VNPU_DTYPE_I8) {
-        vnpu_gemm_i16((uint32_t *)c.base, (int16_t *)x->block_a, GEMM_KB,
-                      (int16_t *)x->panel_b + k0, g->panel_ld,
-                      mb, g->nb, kb);
-    } else {
-        vnpu_gemm_f32(c.base, x->block_a, GEMM_KB,
-                      x->panel_b + k0 * g->panel_ld, mb, g->nb, kb);
+    pack_a(g, mb);
+    for (size_t i = 0; i < mb; i += GEMM_LOOP_ROWS) {
+        size_t rows = vnpu_min(mb - i, GEMM_LOOP_ROWS);
+        float *c = x->block_c + i * GEMM_LDC;
+
+        if (vnpu_exec_aborted(x)) {
+            return false;
+        }
+        if (g->p->dtype == VNPU_DTYPE_I8) {
+            vnpu_gemm_i16((uint32_t *)c, (int16_t *)x->block_a + i * GEMM_KB,
+                          GEMM_KB, (int16_t *)x->panel_b, g->panel_ld,
+                          rows, g->nb, g->kb);
+        } else {
+            vnpu_gemm_f32(c, x->block_a + i * GEMM_KB, GEMM_KB, x->panel_b,
+                          rows, g->nb, g->kb);
+        }
     }
+    return true;
 }
 
 static void finish_f32(Gemm *g, Matrix c, size_t mb)
@@ -334,7 +353,7 @@ static void load_c(Gemm *g, size_t mb)
 
     for (size_t i = 0; i < mb; i++) {
         next_c_row(g);
-        vnpu_cursor_get(&g->c_rows, g->x->block_c + i * GEMM_NB,
+        vnpu_cursor_get(&g->c_rows, g->x->block_c + i * GEMM_LDC,
                         g->nb * sizeof(float));
     }
     g->c_rows = start;
@@ -345,31 +364,41 @@ static void store_c(Gemm *g, size_t mb)
 {
     for (size_t i = 0; i < mb; i++) {
         next_c_row(g);
-        vnpu_cursor_put(&g->c_rows, g->x->block_c + i * GEMM_NB,
+        vnpu_cursor_put(&g->c_rows, g->x->block_c + i * GEMM_LDC,
                         g->nb * sizeof(float));
     }
 }
 
-static bool block(Gemm *g, size_t i0, size_t mb)
+static void finish(Gemm *g, Matrix c, size_t mb)
 {
-    Matrix c = { g->x->block_c, GEMM_NB };
-
-    if (g->c.base) {
-        c = (Matrix) { g->c.base + i0 * g->c.ld + g->j0, g->c.ld };
-    } else if (g->p->accumulate) {
-        load_c(g, mb);
-    }
-    for (size_t k0 = 0; k0 < g->p->k; k0 += GEMM_KB) {
-        if (vnpu_exec_aborted(g->x)) {
-            return false;
-        }
-        multiply(g, c, i0, mb, k0, vnpu_min(g->p->k - k0, GEMM_KB),
-                 g->p->accumulate || k0);
-    }
     if (g->p->dtype == VNPU_DTYPE_I8) {
         finish_i32(g, c, mb);
     } else {
         finish_f32(g, c, mb);
+    }
+}
+
+/* One step; false if aborted */
+static bool gemm_step(Gemm *g, size_t i0, size_t mb)
+{
+    Matrix c = { g->x->block_c, GEMM_LDC };
+    bool add = g->p->accumulate || g->k0;
+
+    if (vnpu_exec_aborted(g->x)) {
+        return false;
+    }
+    if (g->c.base) {
+        c = (Matrix) { g->c.base + i0 * g->c.ld + g->j0, g->c.ld };
+    } else if (add) {
+        load_c(g, mb);
+    }
+    if (g->blas) {
+        multiply_blas(g, c, i0, mb, add);
+    } else if (!multiply_loops(g, mb, add)) {
+        return false;
+    }
+    if (g->k0 + g->kb == g->p->k) {
+        finish(g, c, mb);
     }
     if (!g->c.base) {
         store_c(g, mb);
@@ -382,49 +411,61 @@ static bool paused(const int *pause)
     return pause && __atomic_load_n(pause, __ATOMIC_RELAXED);
 }
 
-/* The blocks of a column from row @i0 on, until paused */
-static bool block_column(Gemm *g, size_t i0, uint64_t *done, const int *pause)
+/* Make what the steps of a slice share, from row @i0 on */
+static bool slice_start(Gemm *g, size_t i0)
 {
-    size_t m = g->p->m;
+    const VnpuGemm *p = g->p;
 
     if (!pack_b(g)) {
         return false;
     }
-    if (g->p->has_bias) {
-        g->bias_now = vnpu_cursor_read(&g->bias, g->x->step[1],
+    g->bias_now = NULL;
+    if (p->has_bias) {
+        VnpuCursor bias = vnpu_cursor(p->bias, g->j0 * sizeof(float));
+
+        g->bias_now = vnpu_cursor_read(&bias, g->x->step[1],
                                        g->nb * sizeof(float), sizeof(float));
     }
-    g->a_rows = vnpu_cursor(g->p->a, i0 * g->p->k * g->elem);
-    g->c_rows = vnpu_cursor(g->p->c, (i0 * g->p->n + g->j0) * sizeof(float));
+    g->a_rows = vnpu_cursor(p->a, (i0 * p->k + g->k0) * g->elem);
+    g->c_rows = vnpu_cursor(p->c, (i0 * p->n + g->j0) * sizeof(float));
     g->c_started = false;
-    for (; i0 < m; i0 += GEMM_MB) {
-        size_t mb = vnpu_min(m - i0, GEMM_MB);
-
-        if (!block(g, i0, mb)) {
-            return false;
-        }
-        vnpu_cursor_skip(&g->a_rows, mb * g->p->k * g->elem);
-        ++*done;
-        if (paused(pause)) {
-            return true;
-        }
-    }
     return true;
 }
 
-static uint64_t blocks_of(uint32_t dim, uint32_t size)
+/* The steps of a slice from row @i0 on, until paused */
+static bool gemm_slice(Gemm *g, size_t i0, uint64_t *done, const int *pause)
+{
+    size_t m = g->p->m;
+
+    if (!slice_start(g, i0)) {
+        return false;
+    }
+    for (;;) {
+        if (!gemm_step(g, i0, vnpu_min(m - i0, GEMM_MB))) {
+            return false;
+        }
+        ++*done;
+        i0 += GEMM_MB;
+        if (i0 >= m || paused(pause)) {
+            return true;
+        }
+        vnpu_cursor_skip(&g->a_rows, GEMM_MB * g->p->k * g->elem);
+    }
+}
+
+static uint64_t steps_of(uint32_t dim, uint32_t size)
 {
     return (dim + size - 1) / size;
 }
 
 uint32_t vnpu_exec_gemm_unit(void)
 {
-    return GEMM_MB << 16 | GEMM_NB;
+    return GEMM_MB << 21 | GEMM_NB << 10 | GEMM_KB;
 }
 
-uint64_t vnpu_exec_gemm_blocks(uint32_t m, uint32_t n)
+uint64_t vnpu_exec_gemm_steps(uint32_t m, uint32_t n, uint32_t k)
 {
-    return blocks_of(m, GEMM_MB) * blocks_of(n, GEMM_NB);
+    return steps_of(m, GEMM_MB) * steps_of(n, GEMM_NB) * steps_of(k, GEMM_KB);
 }
 
 bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
@@ -436,9 +477,12 @@ bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
         .elem = vnpu_dtype_bytes(p->dtype),
         .blas = x->blas && p->dtype != VNPU_DTYPE_I8,
     };
-    uint64_t column = blocks_of(p->m, GEMM_MB);
+    uint64_t rows = steps_of(p->m, GEMM_MB);
+    uint64_t slices = steps_of(p->k, GEMM_KB);
+    uint64_t total = vnpu_exec_gemm_steps(p->m, p->n, p->k);
 
-    _Static_assert(GEMM_NB <= STEP_ELEMS && GEMM_NB % 16 == 0, "block shape");
+    _Static_assert(GEMM_NB <= STEP_ELEMS && GEMM_NB % GEMM_STRIP == 0 &&
+                   GEMM_KB <= GEMM_NB, "shape of a step");
     if (g.blas) {
         g.c = matrix_in_place(p->c, p->m, p->n);
         if (p->dtype == VNPU_DTYPE_F32) {
@@ -447,17 +491,12 @@ bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
                                   p->trans_b ? p->k : p->n);
         }
     }
-    g.j0 = *done / column * GEMM_NB;
-    if (g.j0 >= p->n) {
-        return true;
-    }
-    g.b_rows = vnpu_cursor(p->b, p->trans_b ? g.j0 * p->k * g.elem : 0);
-    if (p->has_bias) {
-        g.bias = vnpu_cursor(p->bias, g.j0 * sizeof(float));
-    }
-    for (; g.j0 < p->n; g.j0 += GEMM_NB) {
+    while (*done < total) {
+        g.j0 = *done / rows / slices * GEMM_NB;
+        g.k0 = *done / rows % slices * GEMM_KB;
         g.nb = vnpu_min(p->n - g.j0, GEMM_NB);
-        if (!block_column(&g, *done % column * GEMM_MB, done, pause)) {
+        g.kb = vnpu_min(p->k - g.k0, GEMM_KB);
+        if (!gemm_slice(&g, *done % rows * GEMM_MB, done, pause)) {
             return false;
         }
         if (paused(pause)) {

@@ -22,14 +22,16 @@
 #define VNPU_EXEC_X86 1
 #endif
 
-/*
- * GEMM works on blocks of c of MB x NB, KB deep: a block is the work between
- * two abort checks, some 1 ms. The panel of b that a block column needs is
- * kept whole, which bounds its depth by GEMM_MAX_DIM.
- */
-#define GEMM_MB         384
-#define GEMM_NB         256
-#define GEMM_KB         384
+/* A step of GEMM, the work between two abort checks: some 3 ms */
+#define GEMM_MB         VNPU_GEMM_STEP_M
+#define GEMM_NB         VNPU_GEMM_STEP_N
+#define GEMM_KB         VNPU_GEMM_STEP_K
+/* distance of the rows of block_c: not all in the same set of the cache */
+#define GEMM_LDC        (GEMM_NB + 16)
+/* the loops that are no BLAS check after so many rows */
+#define GEMM_LOOP_ROWS  128
+/* columns that lie together in the panel of vnpu_gemm_f32() */
+#define GEMM_STRIP      16
 
 /* elements of one step of ELTWISE and REDUCE */
 #define STEP_ELEMS      4096
@@ -43,12 +45,12 @@ struct VnpuExec {
     const int *abort;
     bool blas;
     /* GEMM */
-    float *panel_b;             /* GEMM_MAX_DIM x GEMM_NB */
+    float *panel_b;             /* GEMM_KB x GEMM_NB */
     float *block_a;             /* GEMM_MB x GEMM_KB */
-    float *block_c;             /* GEMM_MB x GEMM_NB, float or int32_t */
-    /* one step of each operand; GEMM gathers rows in raw */
+    float *block_c;             /* GEMM_MB x GEMM_LDC, float or int32_t */
+    /* one step of each operand; raw: of what is gathered or written */
     float *step[3];
-    void *raw;                  /* GEMM_MAX_DIM elements of 4 bytes */
+    void *raw;                  /* STEP_ELEMS elements of 4 bytes */
 };
 
 /* memmove() that leaves nothing in the cache, where the host can do that */
@@ -133,10 +135,13 @@ void vnpu_gemm_init(void);
 
 /*
  * Inner loops, built for the baseline and, on x86, for AVX2, chosen at run
- * time. c is GEMM_NB wide and is added to.
+ * time. c has rows GEMM_LDC apart and is added to.
  */
 
-/* a: mb x lda floats; b: kb x GEMM_NB floats, zero from column nb on */
+/*
+ * a: mb x lda floats; b: strips of kb x GEMM_STRIP floats, zero from column nb
+ * on
+ */
 void vnpu_gemm_f32(float *c, const float *a, size_t lda, const float *b,
                    size_t mb, size_t nb, size_t kb);
 /* a: mb rows, b: nb rows of kb int16_t each, ld apart */

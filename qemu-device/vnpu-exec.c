@@ -19,10 +19,10 @@ VnpuExec *vnpu_exec_new(const int *abort)
     x->abort = abort;
     x->blas = vnpu_exec_have_blas();
     /* Only what is used is ever backed by memory. */
-    x->panel_b = malloc(sizeof(float) * VNPU_GEMM_MAX_DIM * GEMM_NB);
+    x->panel_b = malloc(sizeof(float) * GEMM_KB * GEMM_NB);
     x->block_a = malloc(sizeof(float) * GEMM_MB * GEMM_KB);
-    x->block_c = malloc(sizeof(float) * GEMM_MB * GEMM_NB);
-    x->raw = malloc(sizeof(float) * VNPU_GEMM_MAX_DIM);
+    x->block_c = malloc(sizeof(float) * GEMM_MB * GEMM_LDC);
+    x->raw = malloc(sizeof(float) * STEP_ELEMS);
     ok = x->panel_b && x->block_a && x->block_c && x->raw;
     for (int i = 0; i < 3; i++) {
         x->step[i] = malloc(sizeof(float) * STEP_ELEMS);

@@ -105,7 +105,7 @@ typedef struct VnpuExec VnpuExec;
 
 /*
  * @abort is read atomically while working and may be set by any thread: the
- * function that runs returns false within a millisecond or so, its output
+ * function that runs returns false within some milliseconds, its output
  * written in part. NULL: never aborted. Returns NULL when memory is short.
  */
 VnpuExec *vnpu_exec_new(const int *abort);
@@ -128,15 +128,20 @@ bool vnpu_exec_eltwise(VnpuExec *x, const VnpuEltwise *p);
 bool vnpu_exec_reduce(VnpuExec *x, const VnpuReduce *p);
 
 /*
- * A big GEMM takes long, so it can be left between two blocks of c and gone on
- * with later: @done counts blocks, from zero to vnpu_exec_gemm_blocks(). After
- * each one @pause is read atomically; if it is not zero, the function returns
- * true with what is done so far.
+ * A big GEMM takes long, so it is made in steps of c's columns, then the depth,
+ * then c's rows, and can be left between two of them and gone on with later:
+ * @done counts them, from zero to vnpu_exec_gemm_steps(). After each one @pause
+ * is read atomically; if it is not zero, the function returns true with what is
+ * done so far. Sums that are not complete are kept in c.
  */
+#define VNPU_GEMM_STEP_M 512
+#define VNPU_GEMM_STEP_N 1024
+#define VNPU_GEMM_STEP_K 320
+
 bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
                          const int *pause);
-uint64_t vnpu_exec_gemm_blocks(uint32_t m, uint32_t n);
-/* What @done means, as a number: the shape of a block. Part of a saved state */
+uint64_t vnpu_exec_gemm_steps(uint32_t m, uint32_t n, uint32_t k);
+/* What @done means, as a number: the shape of a step. Part of a saved state */
 uint32_t vnpu_exec_gemm_unit(void);
 
 #endif

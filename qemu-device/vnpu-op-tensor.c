@@ -93,7 +93,7 @@ static bool gemm_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
             return vnpu_refuse(f, VNPU_FAULT_PARAM);
         }
     }
-    job->total = vnpu_exec_gemm_blocks(L32(p->m), L32(p->n));
+    job->total = vnpu_exec_gemm_steps(L32(p->m), L32(p->n), L32(p->k));
     return true;
 }
 

@@ -123,7 +123,7 @@ class Exec:
         self.lib.vnpu_exec_have_blas.restype = ctypes.c_bool
         self.abort = ctypes.c_int(abort)
         self.state = ctypes.c_void_p(self.lib.vnpu_exec_new(ctypes.byref(self.abort)))
-        self.lib.vnpu_exec_gemm_blocks.restype = ctypes.c_uint64
+        self.lib.vnpu_exec_gemm_steps.restype = ctypes.c_uint64
         for name in ("copy", "fill", "gemm", "gemm_some", "eltwise", "reduce"):
             getattr(self.lib, f"vnpu_exec_{name}").restype = ctypes.c_bool
 

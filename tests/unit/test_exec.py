@@ -146,10 +146,10 @@ def test_gemm_strided_rows(kernels, dtype, trans_b):
 
 @pytest.mark.parametrize("trans_b", [False, True])
 @pytest.mark.parametrize("dtype", ["I8", "F16", "F32"])
-def test_gemm_left_after_each_block(kernels, dtype, trans_b):
-    """Gone on with anew for each block, accumulating: none is left out or done twice."""
+def test_gemm_left_after_each_step(kernels, dtype, trans_b):
+    """Gone on with anew for each step, accumulating: none is left out or done twice."""
     rng = np.random.default_rng(11)
-    m, n, k = 450, 600, 60
+    m, n, k = 550, 1060, 700
     small = [rng.integers(-4, 5, shape) for shape in ((m, k), (n, k) if trans_b else (k, n))]
     a, b = (golden.encode(values, dtype) for values in small)
     out = golden.result(dtype)
@@ -166,8 +166,8 @@ def test_gemm_left_after_each_block(kernels, dtype, trans_b):
         trans_b=trans_b,
         accumulate=True,
     )
-    total = kernels.lib.vnpu_exec_gemm_blocks(m, n)
-    assert total > 4
+    total = kernels.lib.vnpu_exec_gemm_steps(m, n, k)
+    assert total == 2 * 2 * 3
     for done in range(total):
         assert kernels.run_gemm_some(params, done) == done + 1
     assert kernels.run_gemm_some(params, total) == total
