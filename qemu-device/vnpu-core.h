@@ -42,6 +42,8 @@ typedef struct VnpuOps {
     void (*kick)(void *opaque);
     /* call vnpu_poll() in a millisecond of device time */
     void (*poll_later)(void *opaque);
+    /* call vnpu_wake() in @ns of the host's time, without the BQL until then */
+    void (*wake_later)(void *opaque, int64_t ns);
 } VnpuOps;
 
 /* What the device is made of; @vram is host memory and stays the caller's. */
@@ -93,6 +95,7 @@ unsigned vnpu_core_vectors(const VnpuCore *c);
 /* Everything that can go on now, for a bounded time */
 void vnpu_run(VnpuCore *c);
 void vnpu_poll(VnpuCore *c);
+void vnpu_wake(VnpuCore *c);
 /* The bus takes no more accesses: stop the packets that use host memory */
 void vnpu_core_bus_off(VnpuCore *c);
 /* Take a vector that is to be raised; false if there is none */

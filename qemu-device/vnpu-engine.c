@@ -4,18 +4,23 @@
  *
  * One thread an engine. It takes a prepared packet, computes, reports and
  * never takes the BQL; so all else here, which holds the BQL, may wait for it.
- * Without threads (sync=on) a packet runs when it is handed over.
+ * A short packet runs when it is handed over: waking a thread would take
+ * longer. Without threads (sync=on) all of them do.
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "qemu/bswap.h"
 #include "qemu/lockable.h"
 #include "qemu/timer.h"
 #include "vnpu-internal.h"
 #include "trace.h"
 
-/* Engine thread, or BQL if there are no threads */
+/* A packet that takes no longer than this needs no thread, ns */
+#define INLINE_NS (20 * 1000)
+
+/* Engine thread, or BQL if the part runs when it is handed over */
 static void engine_run_part(VnpuEngine *e)
 {
     e->job.completed = vnpu_packet_exec(e->exec, &e->job);
@@ -57,13 +62,15 @@ void vnpu_engine_submit(VnpuEngine *e)
     e->job.pause = &e->pause;
     e->job.completed = false;
     e->job.ns = 0;
-    if (!c->threads) {
+    if (!c->threads || vnpu_packet_cost(&e->job) <= INLINE_NS) {
         if (!vnpu_gone(c)) {
             e->started = get_clock();
             engine_run_part(e);
             e->job.ns = get_clock() - e->started;
         }
-        e->phase = VNPU_PHASE_DONE;
+        WITH_QEMU_LOCK_GUARD(&c->lock) {
+            e->phase = VNPU_PHASE_DONE;
+        }
         return;
     }
     qemu_mutex_lock(&c->lock);
@@ -137,13 +144,32 @@ static void engine_kill(VnpuCore *c, VnpuEngine *e, const VnpuFault *f)
     vnpu_kick(c);
 }
 
+int vnpu_engine_queue(const VnpuCore *c, const VnpuEngine *e)
+{
+    const VnpuQueue *q = &c->queue[e->last];
+
+    if (e->busy) {
+        return e->job.queue;
+    }
+    return vnpu_queue_parted(q) && vnpu_queue_engine(q) == e->index ? e->last
+                                                                    : -1;
+}
+
 void vnpu_engine_reset(VnpuCore *c, unsigned n)
 {
     VnpuFault f = { .code = VNPU_FAULT_RESET, .access = VNPU_ACCESS_NONE };
+    VnpuEngine *e = &c->engine[n];
+    int queue = vnpu_engine_queue(c, e);
 
-    trace_vnpu_engine_reset(c->id, n, c->engine[n].busy);
-    if (c->engine[n].busy) {
-        engine_kill(c, &c->engine[n], &f);
+    trace_vnpu_engine_reset(c->id, n, e->busy);
+    if (e->busy) {
+        engine_kill(c, e, &f);
+    } else if (queue >= 0) {
+        /* its packet is between two parts */
+        VnpuQueue *q = &c->queue[queue];
+
+        vnpu_queue_fault(c, queue, &f, q->cmd_addr + q->cmd_pos,
+                         ldq_le_p(q->cmd + q->cmd_pos));
     }
 }
 

@@ -406,11 +406,6 @@ static bool gemm_step(Gemm *g, size_t i0, size_t mb)
     return true;
 }
 
-static bool paused(const int *pause)
-{
-    return pause && __atomic_load_n(pause, __ATOMIC_RELAXED);
-}
-
 /* Make what the steps of a slice share, from row @i0 on */
 static bool slice_start(Gemm *g, size_t i0)
 {
@@ -446,7 +441,7 @@ static bool gemm_slice(Gemm *g, size_t i0, uint64_t *done, const int *pause)
         }
         ++*done;
         i0 += GEMM_MB;
-        if (i0 >= m || paused(pause)) {
+        if (i0 >= m || vnpu_exec_paused(pause)) {
             return true;
         }
         vnpu_cursor_skip(&g->a_rows, GEMM_MB * g->p->k * g->elem);
@@ -499,7 +494,7 @@ bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
         if (!gemm_slice(&g, *done % rows * GEMM_MB, done, pause)) {
             return false;
         }
-        if (paused(pause)) {
+        if (vnpu_exec_paused(pause)) {
             break;
         }
     }

@@ -34,7 +34,7 @@
 #define GEMM_STRIP      16
 
 /* elements of one step of ELTWISE and REDUCE */
-#define STEP_ELEMS      4096
+#define STEP_ELEMS      VNPU_REDUCE_STEP
 /* bytes of one step of COPY and FILL */
 #define STEP_BYTES      (512 * 1024)
 /* a COPY of so many bytes goes past the cache */
@@ -59,6 +59,11 @@ void vnpu_stream(void *to, const void *from, size_t n);
 static inline bool vnpu_exec_aborted(const VnpuExec *x)
 {
     return x->abort && __atomic_load_n(x->abort, __ATOMIC_RELAXED);
+}
+
+static inline bool vnpu_exec_paused(const int *pause)
+{
+    return pause && __atomic_load_n(pause, __ATOMIC_RELAXED);
 }
 
 static inline size_t vnpu_min(size_t a, size_t b)

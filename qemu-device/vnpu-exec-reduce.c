@@ -3,7 +3,7 @@
  * Virtual NPU: execution kernels: REDUCE.
  *
  * The source is read in steps that do not care for rows; a row's partial
- * result is carried over. Sums of floats are kept in double, so that the
+ * result is carried over, also to the next call. Sums of floats are kept in double, so that the
  * order of addition does not show in most results.
  */
 
@@ -136,13 +136,25 @@ static const void *read_step(VnpuExec *x, const VnpuReduce *p,
     return x->step[1];
 }
 
-bool vnpu_exec_reduce(VnpuExec *x, const VnpuReduce *p)
+_Static_assert(sizeof(Acc) == sizeof(((VnpuReduce *)0)->carry), "carry");
+
+static Acc acc_first(const VnpuReduce *p)
+{
+    Acc acc = acc_start(p);
+
+    if (p->skip) {
+        memcpy(&acc, &p->carry, sizeof(acc));
+    }
+    return acc;
+}
+
+bool vnpu_exec_reduce(VnpuExec *x, VnpuReduce *p, const int *pause)
 {
     VnpuCursor src = vnpu_cursor(p->src, 0);
     VnpuCursor dst = vnpu_cursor(p->dst, 0);
-    uint64_t left = (uint64_t)p->rows * p->cols;
-    uint64_t row_left = p->cols;
-    Acc acc = acc_start(p);
+    uint64_t left = p->count;
+    uint64_t row_left = p->cols - p->skip;
+    Acc acc = acc_first(p);
 
     while (left) {
         size_t n = vnpu_min(left, STEP_ELEMS);
@@ -165,6 +177,11 @@ bool vnpu_exec_reduce(VnpuExec *x, const VnpuReduce *p)
             }
         }
         left -= n;
+        if (vnpu_exec_paused(pause)) {
+            break;
+        }
     }
+    p->count -= left;
+    memcpy(&p->carry, &acc, sizeof(acc));
     return true;
 }

@@ -94,10 +94,12 @@ typedef struct VnpuEltwise {
 typedef struct VnpuReduce {
     uint32_t op;                /* enum vnpu_reduce_op */
     uint32_t dtype;             /* enum vnpu_dtype, any */
-    uint32_t rows;
     uint32_t cols;
-    VnpuSg src;                 /* rows * cols elements */
-    VnpuSg dst;                 /* rows elements of 4 bytes */
+    uint32_t skip;              /* elements of the first row done before */
+    uint64_t count;             /* elements to reduce */
+    uint64_t carry;             /* of the row that is not finished */
+    VnpuSg src;                 /* count elements */
+    VnpuSg dst;                 /* an element of 4 bytes for each row */
 } VnpuReduce;
 
 /* State of one engine's thread: scratch memory and choices. */
@@ -125,7 +127,17 @@ bool vnpu_exec_copy(VnpuExec *x, const VnpuCopy *p);
 bool vnpu_exec_fill(VnpuExec *x, const VnpuFill *p);
 bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p);
 bool vnpu_exec_eltwise(VnpuExec *x, const VnpuEltwise *p);
-bool vnpu_exec_reduce(VnpuExec *x, const VnpuReduce *p);
+
+/*
+ * Reduce @p->count elements, or fewer: between two steps @pause is read
+ * atomically, and if it is not zero, the function returns true. @p->count then
+ * is what has been done, and @p->carry is for the call that goes on, to be
+ * handed over with the new @p->skip. Results are the same to the bit if all
+ * but the last count are multiples of VNPU_REDUCE_STEP.
+ */
+#define VNPU_REDUCE_STEP 4096
+
+bool vnpu_exec_reduce(VnpuExec *x, VnpuReduce *p, const int *pause);
 
 /*
  * A big GEMM takes long, so it is made in steps of c's columns, then the depth,

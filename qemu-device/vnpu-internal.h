@@ -85,9 +85,10 @@ typedef union VnpuPacket {
 typedef struct VnpuPacketOp VnpuPacketOp;
 
 /*
- * A packet on its engine. A big one runs in parts, so that its preparation
- * does not hold the BQL for long; @total, @pos and @part are in units of the
- * opcode (bytes, rows, elements, blocks).
+ * A part of a packet on its engine. A big packet runs in parts, so that the
+ * preparation of one does not hold the BQL for long and others get their turn;
+ * @total, @pos and @part are in units of the opcode (bytes, rows, elements,
+ * steps).
  */
 typedef struct VnpuJob {
     const VnpuPacketOp *op;
@@ -100,6 +101,7 @@ typedef struct VnpuJob {
     uint64_t total;
     uint64_t pos;
     uint64_t part;
+    uint64_t carry;             /* REDUCE: of the row that is not finished */
     GArray *iov[VNPU_OPERANDS]; /* of VnpuIov */
     GArray *maps;               /* of VnpuMap */
     uint64_t bounced;           /* bytes in bounce buffers */
@@ -168,6 +170,7 @@ typedef struct VnpuQueue {
     uint32_t cmd_pos;
     uint8_t *cmd;
     uint64_t part_pos;          /* of the packet at cmd_pos: done so far */
+    uint64_t part_carry;        /* and what goes over to its next part */
 
     /* not migrated: found out again */
     bool running;               /* an engine has the packet at cmd_pos */
@@ -225,6 +228,7 @@ struct VnpuCore {
     uint32_t gemm_unit;         /* see vnpu_exec_gemm_unit() */
     uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)]; /* to be raised */
     bool recheck;               /* look at the blocked WAITs */
+    bool resting;               /* until vnpu_wake(): see vnpu_run() */
 
     QemuMutex lock;             /* phase of the engines, quit */
     QemuCond idle;              /* an engine has finished a part */
@@ -293,6 +297,12 @@ static inline uint32_t vnpu_queue_engine(const VnpuQueue *q)
 static inline bool vnpu_queue_live(const VnpuQueue *q)
 {
     return q->enabled && !q->fault;
+}
+
+/* Is a packet between two of its parts, which will go on? */
+static inline bool vnpu_queue_parted(const VnpuQueue *q)
+{
+    return q->part_pos && !q->fault && !q->running;
 }
 
 /* vnpu-queue.c: control of the queues */
@@ -378,6 +388,8 @@ VnpuStep vnpu_packet_begin(VnpuCore *c, VnpuJob *job, VnpuFault *f);
 bool vnpu_packet_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f);
 /* Engine thread: compute the part; false if aborted */
 bool vnpu_packet_exec(VnpuExec *x, VnpuJob *job);
+/* About how long that takes, ns */
+uint64_t vnpu_packet_cost(const VnpuJob *job);
 uint32_t vnpu_packet_dwords(const VnpuJob *job);
 uint64_t vnpu_packet_arg(const VnpuJob *job);
 const char *vnpu_packet_name(const VnpuJob *job);
@@ -391,8 +403,10 @@ typedef enum VnpuQuiesce {
 bool vnpu_engines_start(VnpuCore *c, Error **errp);
 /* End the threads; what they have not finished is aborted */
 void vnpu_engines_stop(VnpuCore *c);
-/* Hand over a prepared job, or run it at once if there are no threads */
+/* Hand over a prepared job, or run it at once if it is short */
 void vnpu_engine_submit(VnpuEngine *e);
+/* The queue whose packet the engine has begun, or -1; between parts too */
+int vnpu_engine_queue(const VnpuCore *c, const VnpuEngine *e);
 /* Is a part ready to be collected? */
 bool vnpu_engine_done(VnpuEngine *e);
 void vnpu_engine_wait(VnpuEngine *e);

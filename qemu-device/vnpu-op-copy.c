@@ -50,6 +50,12 @@ static bool copy_exec(VnpuExec *x, VnpuJob *job)
     return vnpu_exec_copy(x, &job->u.copy);
 }
 
+/* 8 GB/s, and something for each piece */
+static uint64_t copy_cost(const VnpuJob *job)
+{
+    return job->u.copy.size / 8 + 16 * job->u.copy.dst.niov;
+}
+
 const VnpuPacketOp vnpu_op_copy = {
     .name = "COPY",
     .dwords = VNPU_DWORDS(vnpu_pkt_copy),
@@ -57,6 +63,7 @@ const VnpuPacketOp vnpu_op_copy = {
     .check = copy_check,
     .prepare = copy_prepare,
     .exec = copy_exec,
+    .cost = copy_cost,
 };
 
 /* COPY_2D */
@@ -148,6 +155,7 @@ const VnpuPacketOp vnpu_op_copy_2d = {
     .check = copy_2d_check,
     .prepare = copy_2d_prepare,
     .exec = copy_exec,
+    .cost = copy_cost,
 };
 
 /* FILL */
@@ -189,6 +197,11 @@ static bool fill_exec(VnpuExec *x, VnpuJob *job)
     return vnpu_exec_fill(x, &job->u.fill);
 }
 
+static uint64_t fill_cost(const VnpuJob *job)
+{
+    return job->u.fill.size / 8;
+}
+
 const VnpuPacketOp vnpu_op_fill = {
     .name = "FILL",
     .dwords = VNPU_DWORDS(vnpu_pkt_fill),
@@ -196,4 +209,5 @@ const VnpuPacketOp vnpu_op_fill = {
     .check = fill_check,
     .prepare = fill_prepare,
     .exec = fill_exec,
+    .cost = fill_cost,
 };

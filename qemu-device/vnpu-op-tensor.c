@@ -97,13 +97,127 @@ static bool gemm_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
+/* Most operand pieces and steps of a part; a step alone has fewer pieces */
+#define GEMM_PART_PIECES 16384
+#define GEMM_PART_STEPS 64
+
+/* A stretch of m, n or k */
+typedef struct GemmRange {
+    uint64_t from;
+    uint64_t len;
+} GemmRange;
+
+/*
+ * Part of a product. Its steps follow each other: they are whole block
+ * columns, or whole depths of one, or blocks of one depth.
+ */
+typedef struct GemmPart {
+    GemmRange m, n, k;
+} GemmPart;
+
+/* The operands that a part needs: rectangles of the whole ones */
+static void gemm_part_operands(const VnpuJob *job, const GemmPart *part,
+                               GemmOperand op[VNPU_OPERANDS])
+{
+    uint64_t size = packet_dtype_size(L32(job->pkt.gemm.dtype));
+    bool trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B;
+    const GemmRange *rows[] = {
+        &part->m, trans_b ? &part->n : &part->k, &part->m, NULL,
+    };
+    const GemmRange *cols[] = {
+        &part->k, trans_b ? &part->k : &part->n, &part->n, &part->n,
+    };
+
+    gemm_operands(job, op);
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        uint64_t elem = i < 2 ? size : 4;
+
+        if (rows[i]) {
+            op[i].addr += rows[i]->from * op[i].stride;
+            op[i].rows = rows[i]->len;
+        }
+        op[i].addr += cols[i]->from * elem;
+        op[i].row_bytes = cols[i]->len * elem;
+    }
+    if (part->k.from + part->k.len < L32(job->pkt.gemm.k)) {
+        /* the bias is added at the end */
+        op[3].rows = 0;
+    }
+}
+
+static uint64_t gemm_steps(const GemmPart *part)
+{
+    return vnpu_exec_gemm_steps(part->m.len, part->n.len, part->k.len);
+}
+
+static bool gemm_part_fits(const VnpuJob *job, const GemmPart *part)
+{
+    GemmOperand op[VNPU_OPERANDS];
+    uint64_t pieces = 0;
+
+    gemm_part_operands(job, part, op);
+    for (int i = 0; i < VNPU_OPERANDS; i++) {
+        uint64_t rows = op[i].rows, bytes = op[i].row_bytes;
+
+        if (rows && bytes == op[i].stride) {
+            bytes *= rows;
+            rows = 1;
+        }
+        pieces += rows * (bytes / VNPU_PAGE_SIZE + 2);
+    }
+    return pieces <= GEMM_PART_PIECES && gemm_steps(part) <= GEMM_PART_STEPS;
+}
+
+/* As much of @r as makes a part that fits, in units; false if not even one */
+static bool gemm_shrink(const VnpuJob *job, GemmPart *part, GemmRange *r,
+                        uint64_t unit)
+{
+    uint64_t units = DIV_ROUND_UP(r->len, unit);
+
+    while (!gemm_part_fits(job, part)) {
+        if (units <= 1) {
+            return false;
+        }
+        units = DIV_ROUND_UP(units, 2);
+        r->len = units * unit;
+    }
+    return true;
+}
+
+/* The part that begins with step job->pos */
+static GemmPart gemm_part(const VnpuJob *job)
+{
+    const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
+    uint64_t m = L32(p->m), n = L32(p->n), k = L32(p->k);
+    uint64_t rows = DIV_ROUND_UP(m, VNPU_GEMM_STEP_M);
+    uint64_t depths = DIV_ROUND_UP(k, VNPU_GEMM_STEP_K);
+    uint64_t i0 = job->pos % rows * VNPU_GEMM_STEP_M;
+    uint64_t k0 = job->pos / rows % depths * VNPU_GEMM_STEP_K;
+    uint64_t j0 = job->pos / rows / depths * VNPU_GEMM_STEP_N;
+    GemmPart part = { { i0, m - i0 }, { j0, n - j0 }, { k0, k - k0 } };
+
+    if (!i0 && !k0 &&
+        gemm_shrink(job, &part, &part.n, VNPU_GEMM_STEP_N)) {
+        return part;
+    }
+    part.n.len = MIN(n - j0, VNPU_GEMM_STEP_N);
+    if (!i0 && gemm_shrink(job, &part, &part.k, VNPU_GEMM_STEP_K)) {
+        return part;
+    }
+    part.k.len = MIN(k - k0, VNPU_GEMM_STEP_K);
+    gemm_shrink(job, &part, &part.m, VNPU_GEMM_STEP_M);
+    return part;
+}
+
 static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
+    GemmPart part = gemm_part(job);
+    bool last = part.k.from + part.k.len == L32(p->k);
     GemmOperand op[VNPU_OPERANDS];
 
-    job->part = job->total - job->pos;
-    gemm_operands(job, op);
+    job->part = gemm_steps(&part);
+    gemm_part_operands(job, &part, op);
     for (int i = 0; i < VNPU_OPERANDS; i++) {
         if (!vnpu_job_map_rows(c, job, i, op[i].addr, op[i].rows,
                                op[i].row_bytes, op[i].stride,
@@ -114,13 +228,13 @@ static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     }
     job->u.gemm = (VnpuGemm) {
         .dtype = L32(p->dtype),
-        .activation = L32(p->activation),
-        .m = L32(p->m),
-        .n = L32(p->n),
-        .k = L32(p->k),
+        .activation = last ? L32(p->activation) : VNPU_ACTIVATION_NONE,
+        .m = part.m.len,
+        .n = part.n.len,
+        .k = part.k.len,
         .trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B,
-        .accumulate = job->flags & VNPU_GEMM_FLAG_ACCUMULATE,
-        .has_bias = job->flags & VNPU_GEMM_FLAG_BIAS,
+        .accumulate = job->flags & VNPU_GEMM_FLAG_ACCUMULATE || part.k.from,
+        .has_bias = op[3].rows,
         .a = vnpu_job_sg(job, 0),
         .b = vnpu_job_sg(job, 1),
         .c = vnpu_job_sg(job, 2),
@@ -131,11 +245,19 @@ static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 
 static bool gemm_exec(VnpuExec *x, VnpuJob *job)
 {
-    uint64_t done = job->pos;
+    uint64_t done = 0;
     bool ok = vnpu_exec_gemm_some(x, &job->u.gemm, &done, job->pause);
 
-    job->part = done - job->pos;
+    job->part = done;
     return ok;
+}
+
+static uint64_t gemm_cost(const VnpuJob *job)
+{
+    const VnpuGemm *g = &job->u.gemm;
+
+    return (uint64_t)g->m * g->n * g->k / 20 +
+           ((uint64_t)g->m * g->k + (uint64_t)g->k * g->n) / 2;
 }
 
 const VnpuPacketOp vnpu_op_gemm = {
@@ -147,6 +269,7 @@ const VnpuPacketOp vnpu_op_gemm = {
     .check = gemm_check,
     .prepare = gemm_prepare,
     .exec = gemm_exec,
+    .cost = gemm_cost,
 };
 
 /* ELTWISE */
@@ -212,6 +335,11 @@ static bool eltwise_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
+static uint64_t eltwise_cost(const VnpuJob *job)
+{
+    return 2 * job->part;
+}
+
 static bool eltwise_exec(VnpuExec *x, VnpuJob *job)
 {
     return vnpu_exec_eltwise(x, &job->u.eltwise);
@@ -224,6 +352,7 @@ const VnpuPacketOp vnpu_op_eltwise = {
     .check = eltwise_check,
     .prepare = eltwise_prepare,
     .exec = eltwise_exec,
+    .cost = eltwise_cost,
 };
 
 /* REDUCE */
@@ -238,37 +367,41 @@ static bool reduce_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     if (p->reserved) {
         return vnpu_refuse(f, VNPU_FAULT_RESERVED);
     }
-    job->total = L32(p->rows);
+    job->total = L32(p->rows) * cols;
     if (!size || (op != VNPU_REDUCE_OP_SUM && op != VNPU_REDUCE_OP_MAX) ||
-        !job->total || !cols || job->total * cols > VNPU_ELEMS_MAX) {
+        !job->total || job->total > VNPU_ELEMS_MAX) {
         return vnpu_refuse(f, VNPU_FAULT_PARAM);
     }
     return packet_aligned(L64(p->src), size, f) &&
            packet_aligned(L64(p->dst), 4, f) &&
-           vnpu_mmu_range(c, job->ctx, L64(p->src), job->total * cols * size,
-                          f) &&
-           vnpu_mmu_range(c, job->ctx, L64(p->dst), job->total * 4, f);
+           vnpu_mmu_range(c, job->ctx, L64(p->src), job->total * size, f) &&
+           vnpu_mmu_range(c, job->ctx, L64(p->dst), L32(p->rows) * 4ull, f);
 }
 
+/* Any number of elements makes a part: a row may be long */
 static bool reduce_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_reduce *p = &job->pkt.reduce;
-    uint64_t row_bytes = (uint64_t)L32(p->cols) *
-                         packet_dtype_size(L32(p->dtype));
-    uint64_t most = MAX(VNPU_PART_BYTES / MAX(row_bytes, 4), 1);
+    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t cols = L32(p->cols);
+    uint64_t row = job->pos / cols, skip = job->pos % cols;
+    uint64_t rows;
 
-    job->part = MIN(job->total - job->pos, most);
-    if (!vnpu_job_map(c, job, 0, L64(p->src) + job->pos * row_bytes,
-                      job->part * row_bytes, VNPU_ACCESS_READ, f) ||
-        !vnpu_job_map(c, job, 1, L64(p->dst) + job->pos * 4, job->part * 4,
+    job->part = MIN(job->total - job->pos, VNPU_PART_BYTES / 4);
+    rows = DIV_ROUND_UP(skip + job->part, cols);
+    if (!vnpu_job_map(c, job, 0, L64(p->src) + job->pos * size,
+                      job->part * size, VNPU_ACCESS_READ, f) ||
+        !vnpu_job_map(c, job, 1, L64(p->dst) + row * 4, rows * 4,
                       VNPU_ACCESS_WRITE, f)) {
         return false;
     }
     job->u.reduce = (VnpuReduce) {
         .op = L32(p->op),
         .dtype = L32(p->dtype),
-        .rows = job->part,
-        .cols = L32(p->cols),
+        .cols = cols,
+        .skip = skip,
+        .count = job->part,
+        .carry = job->carry,
         .src = vnpu_job_sg(job, 0),
         .dst = vnpu_job_sg(job, 1),
     };
@@ -277,7 +410,16 @@ static bool reduce_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 
 static bool reduce_exec(VnpuExec *x, VnpuJob *job)
 {
-    return vnpu_exec_reduce(x, &job->u.reduce);
+    bool ok = vnpu_exec_reduce(x, &job->u.reduce, job->pause);
+
+    job->part = job->u.reduce.count;
+    job->carry = job->u.reduce.carry;
+    return ok;
+}
+
+static uint64_t reduce_cost(const VnpuJob *job)
+{
+    return job->part;
 }
 
 const VnpuPacketOp vnpu_op_reduce = {
@@ -287,4 +429,5 @@ const VnpuPacketOp vnpu_op_reduce = {
     .check = reduce_check,
     .prepare = reduce_prepare,
     .exec = reduce_exec,
+    .cost = reduce_cost,
 };

@@ -105,3 +105,8 @@ bool vnpu_packet_exec(VnpuExec *x, VnpuJob *job)
 {
     return job->op->exec(x, job);
 }
+
+uint64_t vnpu_packet_cost(const VnpuJob *job)
+{
+    return job->op->cost(job);
+}

@@ -33,6 +33,8 @@ struct VnpuPacketOp {
     bool (*prepare)(VnpuCore *c, VnpuJob *job, VnpuFault *f);
     /* engine thread; may do less and make job->part smaller */
     bool (*exec)(VnpuExec *x, VnpuJob *job);
+    /* about how long exec will take, ns */
+    uint64_t (*cost)(const VnpuJob *job);
 };
 
 extern const VnpuPacketOp vnpu_op_nop;

@@ -122,6 +122,14 @@ static void vnpu_poll_later(void *opaque)
     }
 }
 
+/* The host's clock: how long others need, not how long the device does */
+static void vnpu_wake_later(void *opaque, int64_t ns)
+{
+    VnpuState *s = opaque;
+
+    timer_mod(&s->wake, qemu_clock_get_ns(QEMU_CLOCK_REALTIME) + ns);
+}
+
 static const VnpuOps vnpu_ops = {
     .dma_map = vnpu_dma_map,
     .dma_unmap = vnpu_dma_unmap,
@@ -132,6 +140,7 @@ static const VnpuOps vnpu_ops = {
     .clock = vnpu_clock,
     .kick = vnpu_kick,
     .poll_later = vnpu_poll_later,
+    .wake_later = vnpu_wake_later,
 };
 
 static bool vnpu_master(PCIDevice *pci)
@@ -201,6 +210,13 @@ static void vnpu_poll_timer(void *opaque)
     VnpuState *s = opaque;
 
     vnpu_poll(s->core);
+}
+
+static void vnpu_wake_timer(void *opaque)
+{
+    VnpuState *s = opaque;
+
+    vnpu_wake(s->core);
 }
 
 void vnpu_update_pause(VnpuState *s)
@@ -402,6 +418,7 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     s->bh = qemu_bh_new_guarded(vnpu_bh, s,
                                 &DEVICE(s)->mem_reentrancy_guard);
     timer_init_ns(&s->poll, QEMU_CLOCK_VIRTUAL, vnpu_poll_timer, s);
+    timer_init_ns(&s->wake, QEMU_CLOCK_REALTIME, vnpu_wake_timer, s);
     s->core = vnpu_core_new(&s->config, &vnpu_ops, s, errp);
     if (!s->core) {
         goto err_bh;
@@ -415,6 +432,7 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     return;
 
 err_bh:
+    timer_deinit(&s->wake);
     timer_deinit(&s->poll);
     qemu_bh_delete(s->bh);
     msix_uninit_exclusive_bar(pci);
@@ -432,6 +450,8 @@ static void vnpu_exit(PCIDevice *pci)
     s->realized = false;
     qemu_del_vm_change_state_handler(s->vm_state);
     vnpu_core_exit(s->core);
+    timer_del(&s->wake);
+    timer_deinit(&s->wake);
     timer_del(&s->poll);
     timer_deinit(&s->poll);
     qemu_bh_delete(s->bh);

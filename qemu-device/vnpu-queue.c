@@ -16,8 +16,8 @@ uint32_t vnpu_queue_state(const VnpuCore *c, unsigned n)
     }
     if (!q->enabled) {
         /* the last packet may still run */
-        return q->running ? VNPU_QUEUE_STATE_RUNNING
-                          : VNPU_QUEUE_STATE_DISABLED;
+        return q->running || q->part_pos ? VNPU_QUEUE_STATE_RUNNING
+                                         : VNPU_QUEUE_STATE_DISABLED;
     }
     if (q->waiting) {
         return VNPU_QUEUE_STATE_WAITING;
@@ -55,6 +55,7 @@ void vnpu_cmd_drop(VnpuQueue *q)
     q->cmd_size = 0;
     q->cmd_pos = 0;
     q->part_pos = 0;
+    q->part_carry = 0;
 }
 
 void vnpu_queue_fault(VnpuCore *c, unsigned n, const VnpuFault *f, uint64_t ip,

@@ -166,6 +166,14 @@ static void reg_device_write(VnpuCore *c, uint64_t addr, uint32_t val)
 
 /* Engine blocks */
 
+static uint32_t reg_engine_status(const VnpuCore *c, const VnpuEngine *e)
+{
+    int queue = vnpu_engine_queue(c, e);
+
+    return queue < 0 ? 0 : VNPU_ENGINE_STATUS_BUSY_MASK |
+                           queue << VNPU_ENGINE_STATUS_QUEUE_SHIFT;
+}
+
 static uint32_t reg_engine_read(VnpuCore *c, unsigned n, uint32_t reg)
 {
     VnpuEngine *e = &c->engine[n];
@@ -177,8 +185,7 @@ static uint32_t reg_engine_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_ENGINE_REG_TYPE:
         return e->type;
     case VNPU_ENGINE_REG_STATUS:
-        return e->busy ? VNPU_ENGINE_STATUS_BUSY_MASK |
-                         e->job.queue << VNPU_ENGINE_STATUS_QUEUE_SHIFT : 0;
+        return reg_engine_status(c, e);
     case VNPU_ENGINE_REG_JOBS:
         return e->jobs;
     case VNPU_ENGINE_REG_BUSY_LO:
@@ -357,8 +364,9 @@ static void reg_queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
         }
         return;
     }
-    /* a packet that still runs after disabling knows its own */
-    if (q->enabled || !reg_queue_config_write(q, reg, val)) {
+    /* its last packet may still run after disabling */
+    if (q->enabled || q->running || vnpu_queue_parted(q) ||
+        !reg_queue_config_write(q, reg, val)) {
         reg_unknown_write(c, VNPU_QUEUE(n) + reg, val);
     }
 }

@@ -2,17 +2,23 @@
 /*
  * Virtual NPU: what runs next.
  *
- * The packets of a command buffer go to the queue's engine one at a time, so
- * that priorities count packet by packet.
+ * The packets of a command buffer go to the queue's engine one at a time, and
+ * large ones part by part: after each the engine takes what has the highest
+ * priority then.
  */
 
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
 #include "qemu/timer.h"
 #include "vnpu-internal.h"
 #include "trace.h"
 
-/* Longest time that vnpu_run() keeps the BQL, ns, and then lets others in */
-#define SLICE_NS (1000 * 1000)
+/*
+ * About the longest time that vnpu_run() keeps the BQL, ns. Then it rests for
+ * as long as it had it: a mutex that is taken again at once does not let others
+ * in, and vCPUs need it for each access to a device.
+ */
+#define SLICE_NS (200 * 1000)
 
 static void sched_packet_done(VnpuCore *c, VnpuQueue *q, VnpuEngine *e,
                               const VnpuJob *job)
@@ -35,7 +41,7 @@ static void sched_packet_fault(VnpuCore *c, const VnpuJob *job,
     vnpu_queue_fault(c, job->queue, f, job->ip, vnpu_packet_arg(job));
 }
 
-/* Map and start the next part of the engine's packet */
+/* Map and start the next part of the engine's packet, or all of it */
 static void sched_part_start(VnpuCore *c, VnpuEngine *e)
 {
     VnpuJob *job = &e->job;
@@ -50,6 +56,9 @@ static void sched_part_start(VnpuCore *c, VnpuEngine *e)
         return;
     }
     vnpu_engine_submit(e);
+    if (vnpu_engine_done(e)) {
+        vnpu_engine_collect(c, e);
+    }
 }
 
 void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e)
@@ -71,13 +80,12 @@ void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e)
     }
     job->pos += job->part;
     q->part_pos = job->pos;
-    if (job->pos < job->total && !c->paused && !q->fault) {
-        sched_part_start(c, e);
-        return;
-    }
+    q->part_carry = job->carry;
     vnpu_engine_release(e);
     if (job->pos >= job->total) {
         sched_packet_done(c, q, e, job);
+    } else {
+        q->progress++;
     }
 }
 
@@ -106,6 +114,7 @@ static void sched_packet_start(VnpuCore *c, unsigned n, VnpuEngine *e)
         break;
     case VNPU_STEP_ENGINE:
         job->pos = q->part_pos < job->total ? q->part_pos : 0;
+        job->carry = q->part_carry;
         sched_part_start(c, e);
         break;
     }
@@ -140,27 +149,51 @@ static bool sched_wait_step(VnpuCore *c, unsigned n)
     }
 }
 
+static uint32_t sched_priority(const VnpuQueue *q)
+{
+    return VNPU_GET(q->config, VNPU_QUEUE_CONFIG_PRIORITY);
+}
+
+static bool sched_ready(const VnpuQueue *q, const VnpuEngine *e)
+{
+    /* disabling a queue stops it after the packet, not the part */
+    return (vnpu_queue_live(q) || vnpu_queue_parted(q)) && q->cmd_size &&
+           !q->running && !q->waiting && vnpu_queue_engine(q) == e->index;
+}
+
 /* The queue whose packet an engine takes next, or -1 */
 static int sched_pick(VnpuCore *c, const VnpuEngine *e)
 {
-    uint32_t priority, best = 0;
+    const VnpuQueue *last = &c->queue[e->last];
     int found = -1;
 
     for (unsigned i = 1; i <= c->nqueues; i++) {
         unsigned n = (e->last + i) % c->nqueues;
         VnpuQueue *q = &c->queue[n];
 
-        if (!vnpu_queue_live(q) || !q->cmd_size || q->running || q->waiting ||
-            vnpu_queue_engine(q) != e->index) {
-            continue;
-        }
-        priority = VNPU_GET(q->config, VNPU_QUEUE_CONFIG_PRIORITY);
-        if (found < 0 || priority > best) {
+        if (sched_ready(q, e) &&
+            (found < 0 ||
+             sched_priority(q) > sched_priority(&c->queue[found]))) {
             found = n;
-            best = priority;
         }
     }
+    /* equals take turns by packet, not by part */
+    if (found >= 0 && sched_ready(last, e) && last->part_pos &&
+        sched_priority(last) == sched_priority(&c->queue[found])) {
+        found = e->last;
+    }
     return found;
+}
+
+/* Something more important has come: the running part is to end early */
+static void sched_outrank(VnpuCore *c, VnpuEngine *e)
+{
+    int n = sched_pick(c, e);
+
+    if (n >= 0 && sched_priority(&c->queue[n]) >
+                  sched_priority(&c->queue[e->job.queue])) {
+        qatomic_set(&e->pause, 1);
+    }
 }
 
 static bool sched_engine_step(VnpuCore *c, VnpuEngine *e)
@@ -169,6 +202,7 @@ static bool sched_engine_step(VnpuCore *c, VnpuEngine *e)
 
     if (e->busy) {
         if (!vnpu_engine_done(e)) {
+            sched_outrank(c, e);
             return false;
         }
         vnpu_engine_collect(c, e);
@@ -204,19 +238,21 @@ static bool sched_pass(VnpuCore *c)
 
 void vnpu_run(VnpuCore *c)
 {
-    int64_t end = get_clock() + SLICE_NS;
-    bool more = !c->paused;
+    int64_t start = get_clock(), now = start;
+    bool more = !c->paused && !c->resting;
 
     if (c->depth) {
         c->deferred |= VNPU_DEFER_RUN;
         return;
     }
     vnpu_enter(c);
-    while (more && !c->deferred && get_clock() < end) {
+    while (more && !c->deferred && now - start < SLICE_NS) {
         more = sched_pass(c);
+        now = get_clock();
     }
-    if (more) {
-        vnpu_kick(c);
+    if (more && !c->dead) {
+        c->resting = true;
+        c->ops->wake_later(c->opaque, now - start);
     }
     for (unsigned n = 0; n < c->nqueues; n++) {
         if (c->queue[n].waiting && !c->dead) {
@@ -225,6 +261,12 @@ void vnpu_run(VnpuCore *c)
         }
     }
     vnpu_leave(c);
+}
+
+void vnpu_wake(VnpuCore *c)
+{
+    c->resting = false;
+    vnpu_kick(c);
 }
 
 void vnpu_poll(VnpuCore *c)

@@ -47,6 +47,7 @@ static const VMStateDescription vmstate_queue = {
         VMSTATE_UINT32(cmd_pos, VnpuQueue),
         VMSTATE_VBUFFER_ALLOC_UINT32(cmd, VnpuQueue, 1, NULL, cmd_size),
         VMSTATE_UINT64(part_pos, VnpuQueue),
+        VMSTATE_UINT64(part_carry, VnpuQueue),
         VMSTATE_END_OF_LIST()
     },
 };

@@ -25,6 +25,7 @@ struct VnpuState {
     MemoryRegion aperture;
     QEMUBH *bh;
     QEMUTimer poll;
+    QEMUTimer wake;
     VMChangeStateEntry *vm_state;
     bool vm_running;
     bool realized;              /* there are a core, a BH and a timer */

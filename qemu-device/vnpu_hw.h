@@ -249,7 +249,8 @@ typedef uint64_t __le64;
 #define VNPU_CTX_CONTROL_VALID_MASK		0x1u
 
 /*
- * one block a queue; BASE, CONFIG, CONTEXT and VECTOR are ignored while enabled
+ * one block a queue; BASE, CONFIG, CONTEXT and VECTOR are ignored while
+ * enabled, and until the last packet has ended after that
  */
 #define VNPU_QUEUE_BASE				0x8000
 #define VNPU_QUEUE_STRIDE			0x80
@@ -299,8 +300,8 @@ typedef uint64_t __le64;
 #define VNPU_QUEUE_REG_TAIL			0x20
 
 /*
- * ro: ring entries and packets finished, wraps; a blocked WAIT does not advance
- * it
+ * ro: ring entries, packets and parts of large packets finished, wraps; a
+ * blocked WAIT does not advance it
  */
 #define VNPU_QUEUE_REG_PROGRESS			0x24
 
@@ -378,7 +379,10 @@ enum vnpu_queue_state {
 	VNPU_QUEUE_STATE_FAULTED = 4,
 };
 
-/* the engine takes the highest first, equals in turn, packet by packet */
+/*
+ * the engine takes the highest first, equals in turn, packet by packet; one
+ * that comes while a large packet of lower priority runs waits for a part of it
+ */
 enum vnpu_priority {
 	/* background */
 	VNPU_PRIORITY_LOW = 0,

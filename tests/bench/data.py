@@ -74,7 +74,7 @@ def copy(guest: Guest) -> list[Result]:
                     f"{title}, against memcpy",
                     host / device,
                     "×",
-                    goal=0.6,
+                    goal=0.85,
                     more_is_better=True,
                     note=f"{size / device / 1e9:.1f} against {size / host / 1e9:.1f} GB/s",
                 )
@@ -122,7 +122,7 @@ def gemm(guest: Guest) -> list[Result]:
     device, host = side_by_side(lambda: job_seconds(queue, [packet], 5), _numpy_gemm, rounds=5)
     note = f"{2 * n**3 / device / 1e9:.0f} against {2 * n**3 / host / 1e9:.0f} GFLOP/s"
     return [
-        Result("f32 GEMM 1024³ against NumPy", host / device, "×", 0.8, True, note),
+        Result("f32 GEMM 1024³ against NumPy", host / device, "×", 0.95, True, note),
     ]
 
 

@@ -62,7 +62,9 @@ class EltwiseParams(ctypes.Structure):
 
 class ReduceParams(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_uint32) for name in ("op", "dtype", "rows", "cols")),
+        *((name, ctypes.c_uint32) for name in ("op", "dtype", "cols", "skip")),
+        ("count", ctypes.c_uint64),
+        ("carry", ctypes.c_uint64),
         ("src", Sg),
         ("dst", Sg),
     )
@@ -142,7 +144,7 @@ class Exec:
         return getattr(self.lib, f"vnpu_exec_{name}")(self.state, ctypes.byref(params))
 
     def run_gemm_some(self, params: ctypes.Structure, done: int) -> int:
-        """One block of a GEMM of which *done* are done; how many are then."""
+        """One step of a GEMM of which *done* are done; how many are then."""
         count, pause = ctypes.c_uint64(done), ctypes.c_int(1)
         finished = self.lib.vnpu_exec_gemm_some(
             self.state, ctypes.byref(params), ctypes.byref(count), ctypes.byref(pause)
@@ -150,6 +152,11 @@ class Exec:
         if not finished:
             raise RuntimeError("aborted")
         return count.value
+
+    def run_reduce(self, params: ReduceParams, pause: bool = False) -> bool:
+        """Reduce; with *pause* one step only. ``params.count`` then is what was done."""
+        flag = ctypes.c_int(pause)
+        return self.lib.vnpu_exec_reduce(self.state, ctypes.byref(params), ctypes.byref(flag))
 
 
 def pieces(*arrays: np.ndarray) -> Sg:

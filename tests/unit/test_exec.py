@@ -362,6 +362,19 @@ def test_eltwise_random(kernels, op, dtype, count, in_place, seed):
 # REDUCE
 
 
+def reduce_params(op, dtype, shape, src, dst, *, skip=0, carry=0):
+    return ReduceParams(
+        op=RED[op],
+        dtype=DTYPE[dtype],
+        cols=shape[1],
+        skip=skip,
+        count=shape[0] * shape[1],
+        carry=carry,
+        src=src,
+        dst=dst,
+    )
+
+
 @FIXTURE_OK
 @given(
     op=st.sampled_from(["SUM", "MAX"]),
@@ -384,7 +397,7 @@ def test_reduce_random(kernels, op, dtype, shape, special, seed):
     src = Scattered(values, cuts(rng, values.nbytes, 5))
     out = np.int32 if dtype in ("I8", "I32") else np.float32
     dst = Scattered(np.zeros(shape[0], out), cuts(rng, shape[0] * 4, 3))
-    assert kernels.run("reduce", ReduceParams(RED[op], DTYPE[dtype], *shape, src.sg, dst.sg))
+    assert kernels.run_reduce(reduce_params(op, dtype, shape, src.sg, dst.sg))
     want = golden.reduce(op, values, dtype)
     if out is np.int32:
         np.testing.assert_array_equal(dst.array(), want)
@@ -394,9 +407,30 @@ def test_reduce_random(kernels, op, dtype, shape, special, seed):
 
 def test_reduce_i32_wraps(kernels):
     src, dst = np.full((1, 3), 2**31 - 1, np.int32), np.zeros(1, np.int32)
-    params = ReduceParams(RED["SUM"], DTYPE["I32"], 1, 3, pieces(src), pieces(dst))
-    assert kernels.run("reduce", params)
+    assert kernels.run_reduce(reduce_params("SUM", "I32", (1, 3), pieces(src), pieces(dst)))
     assert dst[0] == np.int64(3 * (2**31 - 1)).astype(np.int32)
+
+
+@pytest.mark.parametrize("dtype", ["I8", "I32", "F16", "F32"])
+@pytest.mark.parametrize("op", ["SUM", "MAX"])
+@pytest.mark.parametrize("shape", [(1, 20001), (3, 9000), (7000, 1)])
+def test_reduce_left_after_each_step(kernels, op, dtype, shape):
+    """In steps that end in the middle of rows, the same to the bit as at once."""
+    values = golden.random(np.random.default_rng(5), shape, dtype)
+    out = np.int32 if dtype in ("I8", "I32") else np.float32
+    whole, parts = np.zeros(shape[0], out), np.zeros(shape[0], out)
+    assert kernels.run_reduce(reduce_params(op, dtype, shape, pieces(values), pieces(whole)))
+    flat, done, carry = values.reshape(-1), 0, 0
+    while done < flat.size:
+        row, skip = divmod(done, shape[1])
+        params = reduce_params(
+            op, dtype, shape, pieces(flat[done:]), pieces(parts[row:]), skip=skip, carry=carry
+        )
+        params.count = flat.size - done
+        assert kernels.run_reduce(params, pause=True)
+        assert params.count == min(4096, flat.size - done)
+        done, carry = done + params.count, params.carry
+    assert parts.tobytes() == whole.tobytes()
 
 
 # Abort
