@@ -26,6 +26,7 @@ VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
     c->caps = (config->sync ? VNPU_CAPS_SYNC_MASK : 0) |
               (vnpu_exec_have_blas() ? VNPU_CAPS_BLAS_MASK : 0);
     c->gemm_unit = vnpu_exec_gemm_unit();
+    c->pwc = config->pwc;
     c->tlb = vnpu_tlb_new();
     c->paused = c->pause_wanted = true;
     qemu_mutex_init(&c->lock);
@@ -58,7 +59,7 @@ void vnpu_core_free(VnpuCore *c)
     }
     qemu_cond_destroy(&c->idle);
     qemu_mutex_destroy(&c->lock);
-    g_free(c->tlb);
+    vnpu_tlb_free(c->tlb);
     g_free(c->id);
     g_free(c);
 }
@@ -84,7 +85,7 @@ static void core_reset(VnpuCore *c)
     c->recheck = false;
     c->loading = false;
     memset(c->irq, 0, sizeof(c->irq));
-    vnpu_tlb_flush_all(c);
+    vnpu_tlb_flush_all(c->tlb);
 }
 
 static void core_pause(VnpuCore *c)

@@ -56,6 +56,7 @@ typedef struct VnpuConfig {
     uint32_t copy_engines;
     uint32_t tensor_engines;
     bool sync;                  /* no threads: packets run in vnpu_run() */
+    bool pwc;                   /* page-walk cache */
 } VnpuConfig;
 
 /* Reset and paused; NULL if there is not enough memory */

@@ -25,10 +25,9 @@
 #include "qemu/thread.h"
 #include "vnpu-core.h"
 #include "vnpu-exec.h"
+#include "vnpu-tlb.h"
 
 #define VNPU_GET(val, field) (((val) & field##_MASK) >> field##_SHIFT)
-
-typedef struct VnpuTlb VnpuTlb;
 
 typedef struct VnpuFault {
     uint32_t code;              /* enum vnpu_fault */
@@ -208,6 +207,7 @@ struct VnpuCore {
     uint32_t nengines;
     uint32_t nvectors;
     bool sync;
+    bool pwc;                   /* pointers to tables are remembered */
 
     uint32_t scratch;
     uint32_t timestamp_hi;
@@ -333,11 +333,6 @@ void vnpu_event_fault(VnpuCore *c, unsigned n, const VnpuFault *f,
                       uint64_t ip, uint64_t arg);
 
 /* vnpu-mmu.c: addresses */
-VnpuTlb *vnpu_tlb_new(void);
-void vnpu_tlb_flush_all(VnpuCore *c);
-void vnpu_tlb_flush_ctx(VnpuCore *c, unsigned ctx);
-void vnpu_tlb_flush_range(VnpuCore *c, unsigned ctx, uint64_t va,
-                          uint64_t len);
 /* May [va, va + len) be an address range of this context at all? */
 bool vnpu_mmu_range(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,
                     VnpuFault *f);

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Virtual NPU: address translation.
- *
- * The TLB keeps valid translations until it is told to drop them, as hardware
- * does: a driver that forgets an invalidation works on stale memory.
  */
 
 #include "qemu/osdep.h"
@@ -17,87 +14,6 @@
 
 #define PTE_KNOWN (VNPU_PTE_VALID_MASK | VNPU_PTE_WRITE_MASK | \
                    VNPU_PTE_LEAF_MASK | VNPU_PTE_VRAM_MASK | VNPU_PTE_ADDR_MASK)
-
-#define TLB_SMALL 8192
-#define TLB_HUGE 1024
-
-typedef struct TlbEntry {
-    uint64_t page;              /* address in pages of the entry's size */
-    uint64_t pte;               /* its leaf; zero: no entry */
-    uint32_t ctx;
-} TlbEntry;
-
-struct VnpuTlb {
-    TlbEntry small[TLB_SMALL];
-    TlbEntry huge[TLB_HUGE];
-};
-
-VnpuTlb *vnpu_tlb_new(void)
-{
-    return g_new0(VnpuTlb, 1);
-}
-
-static TlbEntry *tlb_small(VnpuTlb *tlb, unsigned ctx, uint64_t page)
-{
-    return &tlb->small[(page ^ (ctx * 0x9e5u)) % TLB_SMALL];
-}
-
-static TlbEntry *tlb_huge(VnpuTlb *tlb, unsigned ctx, uint64_t page)
-{
-    return &tlb->huge[(page ^ (ctx * 0x9e5u)) % TLB_HUGE];
-}
-
-static bool tlb_hit(const TlbEntry *e, unsigned ctx, uint64_t page)
-{
-    return e->pte && e->page == page && e->ctx == ctx;
-}
-
-void vnpu_tlb_flush_all(VnpuCore *c)
-{
-    memset(c->tlb, 0, sizeof(*c->tlb));
-}
-
-/* Drop the entries of @ctx that overlap [va, last] */
-static void tlb_scan(TlbEntry *e, size_t n, unsigned shift, unsigned ctx,
-                     uint64_t va, uint64_t last)
-{
-    for (; n; n--, e++) {
-        uint64_t first = e->page << shift;
-
-        if (e->pte && e->ctx == ctx && first <= last &&
-            first + ((1ull << shift) - 1) >= va) {
-            e->pte = 0;
-        }
-    }
-}
-
-void vnpu_tlb_flush_range(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len)
-{
-    uint64_t last = va + len - 1;
-    uint64_t page;
-    TlbEntry *e;
-
-    if (!len) {
-        return;
-    }
-    tlb_scan(c->tlb->huge, TLB_HUGE, HUGE_SHIFT, ctx, va, last);
-    if (len >> VNPU_PAGE_SHIFT > TLB_SMALL) {
-        tlb_scan(c->tlb->small, TLB_SMALL, VNPU_PAGE_SHIFT, ctx, va, last);
-        return;
-    }
-    for (page = va >> VNPU_PAGE_SHIFT; page <= last >> VNPU_PAGE_SHIFT;
-         page++) {
-        e = tlb_small(c->tlb, ctx, page);
-        if (tlb_hit(e, ctx, page)) {
-            e->pte = 0;
-        }
-    }
-}
-
-void vnpu_tlb_flush_ctx(VnpuCore *c, unsigned ctx)
-{
-    vnpu_tlb_flush_range(c, ctx, 0, 1ull << VNPU_VA_BITS);
-}
 
 bool vnpu_mmu_range(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,
                     VnpuFault *f)
@@ -148,6 +64,22 @@ static bool mmu_pte_good(uint64_t pte, int level)
     return level == 0;
 }
 
+/* Where the walk for @va begins: at the root, or at a table that is known */
+static int mmu_walk_start(VnpuCore *c, unsigned ctx, uint64_t va,
+                          uint64_t *table)
+{
+    *table = c->ctx[ctx].pt;
+    for (int level = 0; c->pwc && level < VNPU_PT_LEVELS - 1; level++) {
+        uint64_t pte = vnpu_tlb_find(c->tlb, VNPU_TLB_TABLE0 + level, ctx, va);
+
+        if (pte) {
+            *table = pte & VNPU_PTE_ADDR_MASK;
+            return level;
+        }
+    }
+    return VNPU_PT_LEVELS - 1;
+}
+
 /*
  * Find the leaf of @va and put it in the TLB. Guest and engines may change
  * the tables meanwhile: each entry is read once.
@@ -155,13 +87,11 @@ static bool mmu_pte_good(uint64_t pte, int level)
 static bool mmu_walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
                      uint64_t *leaf, unsigned *shift, VnpuFault *f)
 {
-    uint64_t table = c->ctx[ctx].pt;
-    uint64_t pte, addr, size;
+    uint64_t table, pte, addr, size;
     unsigned index;
-    TlbEntry *e;
     int level;
 
-    for (level = VNPU_PT_LEVELS - 1; ; level--) {
+    for (level = mmu_walk_start(c, ctx, va, &table); ; level--) {
         if (table > c->vram_size - VNPU_PAGE_SIZE) {
             return vnpu_fail(f, VNPU_FAULT_VRAM_RANGE, VNPU_ACCESS_WALK, va);
         }
@@ -179,6 +109,9 @@ static bool mmu_walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
             break;
         }
         table = addr;
+        if (c->pwc) {
+            vnpu_tlb_keep(c->tlb, VNPU_TLB_TABLE0 + level - 1, ctx, va, pte);
+        }
     }
 
     size = 1ull << *shift;
@@ -186,9 +119,8 @@ static bool mmu_walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
         (addr >= c->vram_size || size > c->vram_size - addr)) {
         return vnpu_fail(f, VNPU_FAULT_VRAM_RANGE, access, va);
     }
-    e = level ? tlb_huge(c->tlb, ctx, va >> *shift)
-              : tlb_small(c->tlb, ctx, va >> *shift);
-    *e = (TlbEntry) { .page = va >> *shift, .pte = pte, .ctx = ctx };
+    vnpu_tlb_keep(c->tlb, level ? VNPU_TLB_HUGE : VNPU_TLB_SMALL, ctx, va,
+                  pte);
     *leaf = pte;
     trace_vnpu_tlb_fill(c->id, ctx, va, pte);
     return true;
@@ -198,19 +130,14 @@ static bool mmu_walk(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
 static bool mmu_lookup(VnpuCore *c, unsigned ctx, uint64_t va, uint32_t access,
                        uint64_t *leaf, unsigned *shift, VnpuFault *f)
 {
-    TlbEntry *e;
-
     *shift = VNPU_PAGE_SHIFT;
-    e = tlb_small(c->tlb, ctx, va >> *shift);
-    if (!tlb_hit(e, ctx, va >> *shift)) {
-        *shift = HUGE_SHIFT;
-        e = tlb_huge(c->tlb, ctx, va >> *shift);
-        if (!tlb_hit(e, ctx, va >> *shift)) {
-            return mmu_walk(c, ctx, va, access, leaf, shift, f);
-        }
+    *leaf = vnpu_tlb_find(c->tlb, VNPU_TLB_SMALL, ctx, va);
+    if (*leaf) {
+        return true;
     }
-    *leaf = e->pte;
-    return true;
+    *shift = HUGE_SHIFT;
+    *leaf = vnpu_tlb_find(c->tlb, VNPU_TLB_HUGE, ctx, va);
+    return *leaf || mmu_walk(c, ctx, va, access, leaf, shift, f);
 }
 
 bool vnpu_mmu_translate(VnpuCore *c, unsigned ctx, uint64_t va, uint64_t len,

@@ -484,6 +484,7 @@ static const Property vnpu_properties[] = {
     DEFINE_PROP_UINT32("copy-engines", VnpuState, config.copy_engines, 1),
     DEFINE_PROP_UINT32("tensor-engines", VnpuState, config.tensor_engines, 1),
     DEFINE_PROP_BOOL("sync", VnpuState, config.sync, false),
+    DEFINE_PROP_BOOL("pwc", VnpuState, config.pwc, true),
 };
 
 /* QEMU 10.1 made class data constant */

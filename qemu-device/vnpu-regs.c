@@ -244,7 +244,7 @@ static void reg_ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
     case VNPU_CTX_REG_CONTROL:
         ctx->valid = val & VNPU_CTX_CONTROL_VALID_MASK;
         if (!ctx->valid) {
-            vnpu_tlb_flush_ctx(c, n);
+            vnpu_tlb_flush_ctx(c->tlb, n);
         }
         break;
     default:

@@ -165,11 +165,11 @@ static bool ring_invalidate(VnpuCore *c, unsigned n, const RingEntry *e,
     }
     if (flags & VNPU_RING_INVALIDATE_FLAG_ALL) {
         ctx = VNPU_EVERY_CONTEXT;
-        vnpu_tlb_flush_all(c);
+        vnpu_tlb_flush_all(c->tlb);
     } else if (flags & VNPU_RING_INVALIDATE_FLAG_CONTEXT) {
-        vnpu_tlb_flush_ctx(c, ctx);
+        vnpu_tlb_flush_ctx(c->tlb, ctx);
     } else {
-        vnpu_tlb_flush_range(c, ctx, le64_to_cpu(p->addr),
+        vnpu_tlb_flush_range(c->tlb, ctx, le64_to_cpu(p->addr),
                              le64_to_cpu(p->size));
     }
     trace_vnpu_invalidate(c->id, n, ctx, le64_to_cpu(p->addr),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -103,6 +104,68 @@ def test_invalidation_drops_no_more_than_it_says(npu, ctx, probe, pages, entry):
     ctx.table.set(VA, pte.leaf(second, vram=True))
     invalidate(npu, entry)
     assert probe(VA) == 1
+
+
+def test_large_buffers_do_not_wash_translations_out(npu, ctx, probe, pages):
+    """What is 32 MiB away, or any multiple of it, makes no room for itself."""
+    first, second = pages
+    ctx.table.set(VA, pte.leaf(first, vram=True))
+    assert probe(VA) == 1
+    ctx.table.set(VA, pte.leaf(second, vram=True))
+    for far in range(20, 40):
+        at = VA + (1 << far)
+        ctx.table.set(at, pte.leaf(first, vram=True))
+        assert probe(at) == 1
+    assert probe(VA) == 1
+    invalidate(npu, RingInvalidate(context=1, addr=VA, size=PAGE))
+    assert probe(VA) == 2
+
+
+@pytest.fixture
+def replaced(npu, ctx, probe, pages) -> Callable[[int], int]:
+    """Walk to a page, then replace the table of a level and those below, with other pages.
+
+    Returns a neighbour of the page, which has not been looked up yet.
+    """
+
+    def replace(level: int) -> int:
+        for page in (VA, VA + PAGE):
+            ctx.table.set(page, pte.leaf(pages[0], vram=True))
+        assert probe(VA) == 1
+        ctx.table.set(VA, pte.table(npu.alloc_table()), level + 1)
+        for below in range(level, 0, -1):
+            ctx.table.set(VA, pte.table(npu.alloc_table()), below)
+        ctx.table.set(VA + PAGE, pte.leaf(pages[1], vram=True))
+        return VA + PAGE
+
+    return replace
+
+
+@pytest.mark.parametrize("level", range(const.PT_LEVELS - 1))
+@pytest.mark.parametrize(
+    "entry",
+    [
+        RingInvalidate(context=1, addr=VA + PAGE, size=PAGE),
+        RingInvalidate(context=1, addr=0, size=1 << const.VA_BITS),
+        RingInvalidate(context=1, flags="CONTEXT"),
+        RingInvalidate(flags="ALL"),
+    ],
+    ids=["page", "everything", "context", "all"],
+)
+def test_tables_are_kept_until_invalidated(npu, probe, replaced, level, entry):
+    other = replaced(level)
+    assert probe(other) == 1
+    invalidate(npu, RingInvalidate(context=1, addr=0, size=VA))
+    invalidate(npu, RingInvalidate(context=2, flags="CONTEXT"))
+    assert probe(other) == 1
+    invalidate(npu, entry)
+    assert probe(other) == 2
+
+
+@pytest.mark.device(pwc="off")
+@pytest.mark.parametrize("level", range(const.PT_LEVELS - 1))
+def test_tables_are_not_kept_with_pwc_off(probe, replaced, level):
+    assert probe(replaced(level)) == 2
 
 
 def test_writes_use_the_kept_translation(npu, ctx, pages):
