@@ -424,6 +424,7 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
         goto err_bh;
     }
     vnpu_init_bars(s);
+    vnpu_iommu_init(s);
     s->realized = true;
     s->vm_running = runstate_is_running();
     s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s), vnpu_vm_change,
@@ -448,6 +449,7 @@ static void vnpu_exit(PCIDevice *pci)
     VnpuState *s = VNPU(pci);
 
     s->realized = false;
+    vnpu_iommu_exit(s);
     qemu_del_vm_change_state_handler(s->vm_state);
     vnpu_core_exit(s->core);
     timer_del(&s->wake);

@@ -26,6 +26,8 @@ struct VnpuState {
     QEMUBH *bh;
     QEMUTimer poll;
     QEMUTimer wake;
+    MemoryListener iommu_listener;
+    QLIST_HEAD(, VnpuIommu) iommus;
     VMChangeStateEntry *vm_state;
     bool vm_running;
     bool realized;              /* there are a core, a BH and a timer */
@@ -41,6 +43,10 @@ extern const VMStateDescription vmstate_vnpu;
 /* vnpu-vram.c: allocate VRAM or take the backend's; fills in the config */
 bool vnpu_vram_init(VnpuState *s, Error **errp);
 void vnpu_vram_exit(VnpuState *s);
+
+/* vnpu-iommu.c: follow what an emulated IOMMU takes away */
+void vnpu_iommu_init(VnpuState *s);
+void vnpu_iommu_exit(VnpuState *s);
 
 /* Follow the power state and the run state */
 void vnpu_update_pause(VnpuState *s);
