@@ -425,6 +425,7 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     }
     vnpu_init_bars(s);
     vnpu_iommu_init(s);
+    vnpu_abort_init(pci);
     s->realized = true;
     s->vm_running = runstate_is_running();
     s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s), vnpu_vm_change,

@@ -44,6 +44,9 @@ extern const VMStateDescription vmstate_vnpu;
 bool vnpu_vram_init(VnpuState *s, Error **errp);
 void vnpu_vram_exit(VnpuState *s);
 
+/* vnpu-abort.c: reads of what does not exist are ones */
+void vnpu_abort_init(PCIDevice *pci);
+
 /* vnpu-iommu.c: follow what an emulated IOMMU takes away */
 void vnpu_iommu_init(VnpuState *s);
 void vnpu_iommu_exit(VnpuState *s);

@@ -189,3 +189,44 @@ def test_memdev_that_cannot_be_written_is_refused(shared_folder):
     file.write_bytes(bytes(2 << 20))
     line = f"memory-backend-file,id=m,size=2M,mem-path={file},readonly=on"
     assert "written" in failing_start([device(memdev="m")], ["-object", line])
+
+
+# Reads that nobody answers
+
+
+def all_ones(npu, addr):
+    return [npu.qtest.read_int(addr, size) for size in (1, 2, 4, 8)] == [
+        (1 << 8 * size) - 1 for size in (1, 2, 4, 8)
+    ]
+
+
+@pytest.mark.parametrize("how", ["d3", "memory-off"])
+def test_a_device_that_sleeps_reads_as_ones(npu, how):
+    if how == "d3":
+        npu.pci.power_state(3)
+    else:
+        npu.pci.command(memory=False)
+    assert all_ones(npu, npu.regs) and all_ones(npu, npu.aperture)
+    npu.qtest.write_int(npu.regs, 0, 4)
+    if how == "d3":
+        npu.pci.power_state(0)
+        npu.assign()
+    npu.pci.command()
+    assert npu.read32(Reg.ID) == const.MAGIC
+
+
+def test_where_no_device_is_there_are_ones(npu):
+    """So that one that has been unplugged can be told."""
+    assert all_ones(npu, npu.regs + (64 << 20))
+    assert all_ones(npu, npu.aperture + (32 << 30))
+
+
+def test_dma_does_not_reach_the_ones(npu):
+    queue = npu.queue(2)
+    event = queue.faults(Copy(src=npu.regs + (64 << 20), dst=PHYS_VRAM, size=8))
+    assert event.code == Fault.DMA
+
+
+def test_two_devices_share_them(launch):
+    npu = VnpuQtest(launch([device(), device(addr="0x5", id="other")]))
+    assert all_ones(npu, npu.regs + (64 << 20))
