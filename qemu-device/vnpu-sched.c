@@ -56,7 +56,7 @@ static void sched_part_start(VnpuCore *c, VnpuEngine *e)
         return;
     }
     vnpu_engine_submit(e);
-    if (vnpu_engine_done(e)) {
+    if (c->threads && vnpu_engine_done(e)) {
         vnpu_engine_collect(c, e);
     }
 }

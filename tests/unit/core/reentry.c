@@ -331,14 +331,18 @@ static bool step(World *w)
     bool kicked = world_take_kick(w);
     unsigned vector;
 
-    if (!kicked && !w->poll) {
+    if (!kicked && !w->poll && !w->wake) {
         return false;
     }
     if (w->poll) {
         w->poll = false;
         vnpu_poll(w->core);
     }
-    calm = 2;
+    if (w->wake) {
+        w->wake = false;
+        vnpu_wake(w->core);
+    }
+    calm = 1;
     vnpu_run(w->core);
     while (vnpu_irq_next(w->core, &vector)) {
         w->irqs++;

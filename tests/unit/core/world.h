@@ -29,6 +29,7 @@ typedef struct World {
     GHashTable *maps;                   /* host pointer -> struct Map */
     int kicked;                         /* atomic */
     bool poll;
+    bool wake;                  /* vnpu_wake() is asked for */
     unsigned irqs;
     /* the hook: called at access number @at after arming */
     bool armed;
