@@ -34,8 +34,7 @@ def test_too_many_entries_in_one_call(npu, asynchronous):
     c.vm.bind(bo, va=va)
     fill = c.queue.submit([Fill(pattern=5, dst=va, size=PAGE)])
     fill.wait()
-    assert fill.error() == 0, c.queue.query()
     assert bo.map().read_u32() == 5
     fault = c.queue.submit([Fill(pattern=5, dst=va_word + MIB, size=PAGE)])
-    fault.wait()
+    fault.wait(check=False)
     assert fault.error() == errno.EIO

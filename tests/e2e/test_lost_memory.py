@@ -7,7 +7,7 @@ import os
 import time
 
 import pytest
-from support import MIB, PAGE, Copier, check_words, pci_address, raises_errno
+from support import MIB, PAGE, RECOVERY, Copier, check_words, pci_address, raises_errno
 
 from vnpu.accel import COPY, VRAM, Device
 from vnpu.hw.packets import Fill
@@ -21,6 +21,7 @@ MASTER = 4
 pytestmark = [
     pytest.mark.machine(vram=64 * MIB, aperture=64 * MIB),
     pytest.mark.expect_kernel_log("vnpu-paging: job failed"),
+    RECOVERY,
 ]
 
 
@@ -108,12 +109,11 @@ def test_failed_clear_shows_nothing(guest, spy):
         bo = spy.bo_create(SIZE, placement=VRAM, vm=reader.vm)
         reader.vm.bind(bo, va=va, signals=[done], asynchronous=True)
         job = reader.copy(va, waits=[done])
-    job.wait()
+    job.wait(check=False)
     check_words(reader.out, 0)
     assert job.error() == errno.EIO
     again = reader.copy(va)
     again.wait()
-    assert again.error() == 0
     check_words(reader.out, 0)
 
 
@@ -127,7 +127,7 @@ def test_failed_clear_and_huge_pages_that_are_split(guest, spy):
         reader.vm.bind(bo, va=va, signals=[done], asynchronous=True)
         for at in range(0, SIZE, 2 * MIB):
             reader.vm.unbind(va + at + MIB, PAGE, signals=[done], asynchronous=True)
-    reader.copier.copy(va, reader.to, MIB, waits=[done]).wait()
+    reader.copier.copy(va, reader.to, MIB, waits=[done]).wait(check=False)
     check_words(reader.out, 0)
 
 
@@ -148,11 +148,11 @@ def test_clear_that_fails_twice(guest, spy):
         bo = spy.bo_create(SIZE, placement=VRAM, vm=reader.vm)
         reader.vm.bind(bo, va=va, signals=[done], asynchronous=True)
         job = reader.copy(va, waits=[done])
-    job.wait()
+    job.wait(check=False)
     # it may get to run before the device reaches its queue again
     with failing_clear(guest, config):
         second = reader.queues.pop().submit([])
-    second.wait()
+    second.wait(check=False)
     queue = reader.queues.pop()
     check_words(reader.out, 0)
     for _ in range(2):
@@ -163,4 +163,3 @@ def test_clear_that_fails_twice(guest, spy):
     reader.vm.unbind(va, SIZE)
     fill = queue.submit([Fill(pattern=1, dst=reader.to, size=PAGE)])
     fill.wait()
-    assert fill.error() == 0
