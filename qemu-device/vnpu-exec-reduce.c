@@ -3,8 +3,8 @@
  * Virtual NPU: execution kernels: REDUCE.
  *
  * The source is read in steps that do not care for rows; a row's partial
- * result is carried over, also to the next call. Sums of floats are kept in double, so that the
- * order of addition does not show in most results.
+ * result is carried over, also to the next call. Sums of floats are kept in
+ * double, so that the order of addition does not show in most results.
  */
 
 #include "vnpu-exec-int.h"

@@ -60,7 +60,7 @@ def main() -> int:
     environment = os.environ | {"KDIR": str(tree), "KERNEL": str(tree / TARGET)}
     tests = [str(path) for path in sorted(UPSTREAM.iterdir()) if path.is_dir()]
     vnpu = Path(sys.executable).with_name("vnpu")
-    command = [vnpu, "test", "--lane=custom", "--jobs=1", *tests]
+    command = [str(vnpu), "test", "--lane=custom", "--jobs=1", *tests]
     return subprocess.run(command, env=environment, cwd=paths.repo_root(), check=False).returncode
 
 

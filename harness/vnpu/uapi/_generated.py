@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "86fa854baeedf06c660960441d19f2e68e9fac180a75d27d139eaa6dcffe9ebf"
+HEADER_SHA256 = "215769e35daa21367d20659238b0b754679a7ac74e2a45385df7ba8a314d8701"
 
 
 
@@ -934,9 +934,10 @@ class QueueDestroy(Struct):
     Jobs that were submitted before still run; their fences signal.
 
     The end of the file is different; it comes when its last descriptor and the
-    last mapping of a BO through it are gone, with the process at the latest. Jobs of all queues are stopped where they are, those that have not
-    begun never do, and their fences signal with ECANCELED, those included that
-    other processes hold in syncobjs and sync files. So a client that hands
+    last mapping of a BO through it are gone, with the process at the latest.
+    Jobs of all queues are stopped where they are, those that have not begun
+    never do, and their fences signal with ECANCELED, those included that other
+    processes hold in syncobjs and sync files. So a client that hands
     fences out keeps its file until they have signalled. Fences of binds signal
     when their waits have ended.
 
@@ -1388,9 +1389,10 @@ def queue_destroy(
     Jobs that were submitted before still run; their fences signal.
 
     The end of the file is different; it comes when its last descriptor and the
-    last mapping of a BO through it are gone, with the process at the latest. Jobs of all queues are stopped where they are, those that have not
-    begun never do, and their fences signal with ECANCELED, those included that
-    other processes hold in syncobjs and sync files. So a client that hands
+    last mapping of a BO through it are gone, with the process at the latest.
+    Jobs of all queues are stopped where they are, those that have not begun
+    never do, and their fences signal with ECANCELED, those included that other
+    processes hold in syncobjs and sync files. So a client that hands
     fences out keeps its file until they have signalled. Fences of binds signal
     when their waits have ended.
 
