@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from vnpu.base import paths, private
 from vnpu.base.errors import SetupError
 from vnpu.cli import clean
 from vnpu.machine import MachineConfig, confine, rundir, template
+from vnpu.machine.console import Console
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -136,7 +138,7 @@ class Named:
 
     config = MachineConfig()
     slot = "stock-12345678"
-    key = "abc"
+    key = "0123456789abcdef01234567"
 
 
 def test_template_is_found_wherever_it_lies(memory):
@@ -164,7 +166,7 @@ def test_template_in_use_stays(memory):
 
 
 def test_old_templates_go(memory):
-    old, young = (template._roots()[0] / f"debug-{n}-{n}" for n in (1, 2))
+    old, young = (template._roots()[0] / f"debug-12345678-{n:024x}" for n in (1, 2))
     for directory in (old, young):
         directory.mkdir()
     os.utime(old, (1000, 1000))
@@ -184,18 +186,6 @@ def cache_at(monkeypatch, memory):
     return at
 
 
-def test_foreign_directory_is_not_cleaned(cache_at, tmp_path):
-    var = cache_at(tmp_path / "var")
-    for name in ("log", "lock", "lib/precious"):
-        (var / name).mkdir(parents=True)
-    with pytest.raises(SetupError, match="not marked"):
-        list(clean.remove(everything=True))
-    paths.log_dir()  # used as a cache all the same, which marks nothing
-    with pytest.raises(SetupError, match="not marked"):
-        list(clean.remove(everything=True))
-    assert (var / "lib/precious").is_dir()
-
-
 def test_cache_is_marked_and_cleaned(cache_at, tmp_path):
     place = cache_at(tmp_path / "new")
     paths.made("kind")
@@ -210,6 +200,66 @@ def test_cache_of_an_older_version_is_known(cache_at, tmp_path):
         (place / name).mkdir(parents=True)
     list(clean.remove(everything=True))
     assert not place.exists()
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_directory_of_something_else_is_no_cache(cache_at, tmp_path, everything):
+    """Not even what is called like our folders is touched."""
+    place = cache_at(tmp_path / "var")
+    for name in ("log", "module/mine", "spool"):
+        (place / name).mkdir(parents=True)
+    with pytest.raises(SetupError, match="holds other things"):
+        list(clean.remove(everything=everything))
+    with pytest.raises(SetupError, match="holds other things"):
+        paths.made("qemu")
+    assert sorted(path.name for path in place.iterdir()) == ["log", "module", "spool"]
+
+
+def test_tag_of_another_program_is_not_ours(cache_at, tmp_path):
+    place = cache_at(tmp_path / "theirs")
+    place.mkdir()
+    (place / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n# by cargo\n")
+    with pytest.raises(SetupError, match="holds other things"):
+        list(clean.remove(everything=True))
+    assert place.exists()
+
+
+def test_place_of_templates_keeps_what_is_not_ours(cache_at, tmp_path, monkeypatch):
+    cache_at(tmp_path / "cache")
+    paths.made("lock")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    monkeypatch.setenv("VNPU_TEMPLATES", str(shared))
+    (shared / "thesis").mkdir()
+    own = shared / f"vnpu-{os.geteuid()}"
+    kept, gone = own / "notes", own / f"stock-{'0' * 8}-{'1' * 24}"
+    own.mkdir()
+    for path in (kept, gone):
+        path.mkdir()
+        os.utime(path, (0, 0))
+    template._remove_stale("debug-00000000")
+    assert kept.exists() and not gone.exists()
+    gone.mkdir()
+    list(clean.remove(everything=False))
+    assert kept.exists() and not gone.exists()
+    assert (shared / "thesis").exists() and mode(shared) == 0o1777
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, Path.hardlink_to])
+def test_link_where_a_guest_may_write_leads_nowhere(tmp_path, make):
+    """What QEMU could plant in its directory, the harness neither reads nor empties."""
+    precious = tmp_path / "precious"
+    precious.write_text("content")
+    make(tmp_path / "console.log", precious)
+    console = Console(tmp_path / "console.log")
+    with pytest.raises(SetupError, match="link|file of its own"):
+        console.clear()
+    with pytest.raises(SetupError, match="link|file of its own"):
+        console.text()
+    with pytest.raises(SetupError, match="link|file of its own"):
+        confine.take_back(tmp_path / "console.log")
+    assert precious.read_text() == "content"
 
 
 USE = """

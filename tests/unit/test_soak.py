@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One machine for many tests: when it is scanned, and who is named."""
 
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,11 @@ def short(monkeypatch):
     monkeypatch.setattr(soak_module, "_TESTS_A_SCAN", 3)
 
 
+def quiet(machine):
+    """The log of a kernel without complaints."""
+    return nullcontext()
+
+
 def run(soak, *tests, config=CONFIG):
     for test in tests:
         soak.give_back(soak.take(config, test))
@@ -47,14 +53,14 @@ def run(soak, *tests, config=CONFIG):
 
 def test_all_share_one_machine_with_the_driver_loaded_anew():
     lab = Lab()
-    run(Soak(lab, lambda _: None), "a", "b", "c", "d")
+    run(Soak(lab, lambda _: None, quiet), "a", "b", "c", "d")
     (machine,) = lab.made
-    assert machine.done == ["vnpu", "forget"] * 3
+    assert machine.done == ["forget"] + ["vnpu", "forget", "forget"] * 3
 
 
 def test_scans_in_between_and_at_the_end():
     scanned = []
-    soak = Soak(Lab(), scanned.append)
+    soak = Soak(Lab(), scanned.append, quiet)
     run(soak, "a", "b")
     assert len(scanned) == 0
     run(soak, "c", "d")
@@ -70,7 +76,7 @@ def test_a_leak_names_the_range_and_ends_the_machine():
         raise GuestKernelError("kmemleak found it", excerpt="unreferenced object")
 
     lab = Lab()
-    soak = Soak(lab, leaks)
+    soak = Soak(lab, leaks, quiet)
     run(soak, "a", "b")
     with pytest.raises(GuestKernelError, match="one of 3 tests, a to c") as info:
         run(soak, "c")
@@ -82,7 +88,7 @@ def test_a_leak_names_the_range_and_ends_the_machine():
 
 def test_a_failed_test_takes_its_machine_along():
     lab, scanned = Lab(), []
-    soak = Soak(lab, scanned.append)
+    soak = Soak(lab, scanned.append, quiet)
     run(soak, "a")
     soak.drop(soak.take(CONFIG, "fails"))
     run(soak, "b")
@@ -92,7 +98,25 @@ def test_a_failed_test_takes_its_machine_along():
 
 def test_another_machine_is_another_soak():
     lab, scanned = Lab(), []
-    soak = Soak(lab, scanned.append)
+    soak = Soak(lab, scanned.append, quiet)
     run(soak, "a")
     run(soak, "b", config=MachineConfig(smp=2))
     assert scanned == [lab.made[0]] and lab.made[0].done[-1] == "close"
+
+
+def test_a_complaint_between_two_tests_is_told():
+    """Nobody has judged it yet: it came behind the last test, or when the driver was loaded."""
+
+    @contextmanager
+    def complaining(machine):
+        yield
+        raise GuestKernelError("the kernel complained")
+
+    lab = Lab()
+    soak = Soak(lab, lambda _: None, complaining)
+    run(soak, "a")
+    with pytest.raises(GuestKernelError, match="complained"):
+        soak.take(CONFIG, "b")
+    assert lab.made[0].done[-1] == "close"
+    soak.take(CONFIG, "c")
+    assert len(lab.made) == 2

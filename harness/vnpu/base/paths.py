@@ -88,15 +88,31 @@ def cache_dir() -> Path:
 
 
 def made(*names: str) -> Path:
-    """The folder of the cache that is called so; it exists after this call."""
+    """The folder of the cache that is called so; it exists after this call.
+
+    Raises SetupError if the cache is to be in a directory of something else,
+    whose files would be taken for old entries.
+    """
     root = cache_dir()
-    if not (root / TAG).exists():
+    if not is_marked(root):
         root.mkdir(parents=True, exist_ok=True)
-        if _is_ours(root):
-            (root / TAG).write_text(TAG_TEXT)
+        if not _is_ours(root):
+            raise SetupError(
+                f"{root} holds other things, and is not marked as a cache of vnpu by its {TAG}",
+                "VNPU_CACHE= names a directory that is new, or empty",
+            )
+        (root / TAG).write_text(TAG_TEXT)
     path = root.joinpath(*names)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def is_marked(root: Path) -> bool:
+    """Whether the directory says of itself that it is a cache of vnpu."""
+    try:
+        return "cache of vnpu" in (root / TAG).read_text(errors="replace")
+    except OSError:
+        return False
 
 
 def _is_ours(root: Path) -> bool:

@@ -3,11 +3,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 from vnpu.base.errors import SetupError
+
+
+def opened(path: Path, flags: int) -> int:
+    """A descriptor of a file in a directory that a confined QEMU may write to.
+
+    Root must not be led elsewhere there. Raises SetupError for what is no file
+    of one name, FileNotFoundError if there is none and ``flags`` make none.
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise SetupError(f"{path} has become a link", "the guest may have done it") from None
+        raise
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(handle)
+        raise SetupError(f"{path} is no file of its own", "the guest may have done it")
+    return handle
 
 
 def directory(path: Path, group: int | None = None) -> Path:

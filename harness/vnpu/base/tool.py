@@ -125,10 +125,16 @@ def run(
     return Result("\n".join(lines), log, lines)
 
 
+#: of the make that we may run in: its flags and variables are not for the makes that we run
+_OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
+
+
 def _spawn(
     args: list[str], reason: str, cwd: Path | None, env: Mapping[str, str] | None
 ) -> subprocess.Popen[str]:
     environment = {**os.environ, "LANG": "C", "LC_ALL": "C.UTF-8", **(env or {})}
+    for name in _OF_MAKE:
+        environment.pop(name, None)
     if cwd is not None and not cwd.is_dir():
         raise BuildError(f"could not {reason}: {cwd} is not a directory")
     if which(args[0], path=environment.get("PATH")) is None:

@@ -16,8 +16,9 @@ class Terminated(KeyboardInterrupt):
 
 
 def catch_termination() -> None:
-    """Have a plain kill stop what runs, as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Have a plain kill, or a terminal that closes, stop what runs, as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

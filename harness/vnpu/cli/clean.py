@@ -20,13 +20,14 @@ FOLDERS = ("module-build", "log", "uapi")
 def remove(everything: bool) -> Iterator[str]:
     """Remove, and tell what was removed.
 
-    Raises SetupError, before anything is removed, if the whole cache is to go
-    and it is not marked as ours or a run uses it.
+    Raises SetupError, before anything is removed, if the cache is not marked
+    as ours, or if the whole of it is to go and a run uses it.
     """
     root = paths.cache_dir()
     with contextlib.ExitStack() as held:
+        if root.is_dir():
+            paths.made("lock")  # refuses what is not ours, marks what an older version made
         if everything and root.is_dir():
-            _check(root)
             _lock_all(root, held)
         for directory in template.remove_all() if root.is_dir() else ():
             yield f"removed {directory}"
@@ -43,14 +44,6 @@ def remove(everything: bool) -> Iterator[str]:
             if (root / name).is_dir():
                 shutil.rmtree(root / name)
                 yield f"removed {root / name}"
-
-
-def _check(root: Path) -> None:
-    paths.made("lock")  # marks what an older version made
-    if not (root / paths.TAG).is_file():
-        raise SetupError(
-            f"{root} is not marked as a cache of vnpu: it has no {paths.TAG}", "remove it yourself"
-        )
 
 
 def _lock_all(root: Path, held: contextlib.ExitStack) -> None:

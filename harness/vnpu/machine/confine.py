@@ -20,6 +20,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
+from vnpu.base import private
 from vnpu.base.errors import SetupError
 
 #: "nobody", for whom nothing has to be set up
@@ -54,9 +55,15 @@ def hand_over(path: Path) -> None:
 
 
 def take_back(path: Path) -> None:
-    """Let QEMU only read it any more."""
-    os.chown(path, os.geteuid(), os.getegid())
-    path.chmod(0o755 if path.is_dir() else 0o444)
+    """Let QEMU only read it any more. Raises SetupError if it made a link of it."""
+    if path.is_dir() and not path.is_symlink():
+        os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+        path.chmod(0o755)
+        return
+    handle = private.opened(path, os.O_RDONLY)
+    os.fchown(handle, os.geteuid(), os.getegid())
+    os.fchmod(handle, 0o444)
+    os.close(handle)
 
 
 def die_with_parent() -> list[str]:

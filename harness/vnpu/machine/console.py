@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from vnpu.base import private
+
 _POLL_S = 0.002
 
 
@@ -20,7 +22,7 @@ class Console:
     def text(self, start: int = 0) -> str:
         """What the guest has written, from a byte position on."""
         try:
-            with self.path.open("rb") as file:
+            with open(private.opened(self.path, os.O_RDONLY), "rb") as file:
                 file.seek(start)
                 return file.read().decode(errors="replace").replace("\r\n", "\n")
         except FileNotFoundError:
@@ -32,7 +34,9 @@ class Console:
 
     def clear(self) -> None:
         """Forget what was written; QEMU appends, so it goes on at the start."""
-        os.truncate(self.path, 0)
+        handle = private.opened(self.path, os.O_WRONLY)
+        os.ftruncate(handle, 0)
+        os.close(handle)
 
     def tail(self, lines: int = 25) -> str:
         """The last lines."""

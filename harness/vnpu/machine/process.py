@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vnpu.base import private
 from vnpu.machine import confine
 
 _KILL_TIMEOUT_S = 10.0
@@ -63,7 +64,8 @@ class QemuProcess:
             undo.pop_all()
 
     def _start(self, fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as log:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        with open(private.opened(self._log, flags), "ab") as log:
             return subprocess.Popen(
                 self.command_line,
                 pass_fds=fds,
@@ -101,7 +103,11 @@ class QemuProcess:
     @property
     def messages(self) -> str:
         """What QEMU itself had to say."""
-        return self._log.read_text(errors="replace").strip() if self._log.exists() else ""
+        try:
+            with open(private.opened(self._log, os.O_RDONLY), errors="replace") as log:
+                return log.read().strip()
+        except FileNotFoundError:
+            return ""
 
     def wait(self, timeout_s: float) -> int | None:
         """Exit status, or None if it still runs after the deadline."""

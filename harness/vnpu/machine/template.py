@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -37,6 +38,10 @@ _RESTORE_TIMEOUT_S = 60.0
 _SHM_MARGIN = 256 * MIB
 #: seconds after which a template that nobody used is removed
 _OLD_S = 2 * 24 * 3600
+
+
+#: lane, description, and what it was made from; nothing else is ever removed
+_NAME = re.compile(r"\w+-[0-9a-f]{8}-[0-9a-f]{24}")
 
 
 class Template:
@@ -139,8 +144,9 @@ def _roots() -> list[Path]:
     """Every place where a template may lie."""
     forced = os.environ.get("VNPU_TEMPLATES")
     if forced:
-        Path(forced).mkdir(parents=True, exist_ok=True)
-        return [private.directory(Path(forced).resolve())]
+        place = Path(forced).expanduser().resolve()
+        place.mkdir(parents=True, exist_ok=True)
+        return [private.directory(place / f"vnpu-{os.geteuid()}")]
     memory = _in_memory()
     return [*([memory] if memory else []), _in_cache()]
 
@@ -184,12 +190,12 @@ def _make(description: Description, directory: Path) -> None:
         machine.save(STATE)
         machine.qmp.cmd("quit")
         machine.process.wait(_RESTORE_TIMEOUT_S)
-        log = machine.console.path.read_bytes()
+        log = machine.console.text()
     # From here on no QEMU can change what others start from.
     confine.take_back(directory)
     for path in directory.iterdir():
         confine.take_back(path)
-    (directory / "console.log").write_bytes(log)
+    (directory / "console.log").write_text(log)
     facts = {"release": images.release, "saved_s": round(time.monotonic() - started, 3)}
     (directory / _COMPLETE).write_text(json.dumps(facts))
 
@@ -235,8 +241,12 @@ def _remove_stale(slot: str) -> None:
         for directory in root.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 old = directory.stat().st_mtime < time.time() - _OLD_S
-                if directory.is_dir() and (old or directory.name.startswith(f"{slot}-")):
+                if _is_template(directory) and (old or directory.name.startswith(f"{slot}-")):
                     _remove(directory)
+
+
+def _is_template(directory: Path) -> bool:
+    return bool(_NAME.fullmatch(directory.name)) and directory.is_dir()
 
 
 def _remove(directory: Path) -> bool:
@@ -254,7 +264,7 @@ def remove_all() -> Iterator[Path]:
     """Remove every template that no run uses or makes, and tell which."""
     for root in _roots():
         for directory in sorted(root.iterdir()):
-            if directory.is_dir():
+            if _is_template(directory):
                 slot = directory.name.rpartition("-")[0]
                 held = locks.take(locks.named(f"{LOCK}{slot}"), wait=False)
                 if held is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 
+from vnpu.base import private
 from vnpu.base.errors import VnpuError
 from vnpu.guest import GuestTimeout, ProcessGone
 from vnpu.machine.machine import Machine
@@ -37,7 +38,9 @@ def show(machine: Machine) -> str:
     except VnpuError as error:
         return f"nothing is known of where the guest is: {error.message}"
     text = machine.console.text(before)
-    (machine.directory / "hang.log").write_text(text)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(private.opened(machine.directory / "hang.log", flags), "w") as log:
+        log.write(text)
     told = machine.images.symbols.decode(digest(text))
     return f"where the guest is ({how}; more in the console's log):\n{told}"
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from vnpu import target
 from vnpu.base.errors import GuestKernelError
@@ -25,8 +26,14 @@ class Soak:
     memory and raises GuestKernelError.
     """
 
-    def __init__(self, lab: Lab, scan: Callable[[Machine], None] = verdict.check_kmemleak) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        scan: Callable[[Machine], None] = verdict.check_kmemleak,
+        judged: Callable[[Machine], AbstractContextManager[None]] = verdict.judged_log,
+    ) -> None:
         self._lab = lab
+        self._judged = judged
         self._scan = scan
         self._machine: Machine | None = None
         self._given = False
@@ -40,14 +47,24 @@ class Soak:
             self.close()
             machine = self._machine = self._lab.fresh(config)
         else:
-            machine.guest.insmod(target.current().module)
-            machine.guest.log.forget()
-            machine.console.clear()
+            self._load_anew(machine)
         self._tests.append(test)
         return machine
 
+    def _load_anew(self, machine: Machine) -> None:
+        """Load the driver; judge that, and what came after the test before was judged."""
+        try:
+            with self._judged(machine):
+                machine.guest.insmod(target.current().module)
+        except BaseException:
+            self.drop(machine)
+            machine.close()
+            raise
+        _forget_log(machine)
+
     def give_back(self, machine: Machine) -> None:
         """Take a machine whose driver was unloaded without complaint. Scans now and then."""
+        _forget_log(machine)
         if len(self._tests) >= _TESTS_A_SCAN:
             self.scan()
 
@@ -66,7 +83,8 @@ class Soak:
         if machine is None or not tests:
             return
         try:
-            self._scan(machine)
+            with self._judged(machine):
+                self._scan(machine)
         except GuestKernelError as error:
             self._machine = None
             machine.close()
@@ -81,3 +99,9 @@ class Soak:
             machine, self._machine = self._machine, None
             if machine is not None:
                 machine.close()
+
+
+def _forget_log(machine: Machine) -> None:
+    """What the log has by now was judged, and some of it may have been forgiven."""
+    machine.guest.log.forget()
+    machine.console.clear()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from vnpu import target
 from vnpu.base.errors import GuestKernelError, RigError, VnpuError
-from vnpu.guest.errors import GuestTimeout
+from vnpu.guest.errors import GuestFault, GuestTimeout, ProcessGone
 from vnpu.guest.guest import Guest
 from vnpu.klog import leaks, levels, oracle
 from vnpu.klog.oracle import Finding
@@ -40,6 +40,8 @@ class Maybe(str):
 
 #: what ends a session is no failure of a test
 _ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+#: the agent's own process is gone, or has lost its memory
+_DEATHS = (ProcessGone, GuestFault)
 
 
 def check_log(machine: Machine, expected: Sequence[str] = ()) -> None:
@@ -83,7 +85,7 @@ def _read_log(machine: Machine) -> tuple[str, Exception | None]:
         return f"{machine.console.text()}\n{taken.text}", None
     except VnpuError as error:
         return machine.console.text(), error
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, *_DEATHS) as error:
         log = machine.console.text()
         text = f"the guest does not answer any more: {error}"
         trouble = RigError(text, console_tail=machine.console.tail())
@@ -114,6 +116,30 @@ def judged(machine: Machine, expected: Sequence[str] = ()) -> Iterator[Machine]:
     settle(machine, expected)
 
 
+@contextlib.contextmanager
+def judged_log(machine: Machine, expected: Sequence[str] = ()) -> Iterator[None]:
+    """Have a complaint of the kernel go before whatever this block raises; judge it in any case."""
+    try:
+        yield
+    except GuestKernelError as error:
+        with contextlib.suppress(RigError, OSError, TimeoutError, *_DEATHS):
+            _convict_but_for(machine, expected, error)
+        raise
+    except BaseException as error:
+        complaint = complaint_behind(machine, error, expected)
+        if complaint:
+            raise complaint from error
+        raise
+    _convict(machine, expected)
+
+
+def _convict_but_for(machine: Machine, expected: Sequence[str], error: Exception) -> None:
+    try:
+        _convict(machine, expected)
+    except GuestKernelError as complaint:
+        raise complaint from error
+
+
 def complaint_behind(
     machine: Machine, error: BaseException, expected: Sequence[str] = ()
 ) -> GuestKernelError | None:
@@ -127,7 +153,7 @@ def complaint_behind(
         _convict(machine, expected)
     except GuestKernelError as complaint:
         return complaint
-    except (VnpuError, OSError) as trouble:
+    except (VnpuError, OSError, *_DEATHS) as trouble:
         if str(trouble) not in str(error):
             error.add_note(f"besides: {trouble}")
         for note in getattr(trouble, "__notes__", ()):
@@ -144,7 +170,8 @@ def settle(machine: Machine, expected: Sequence[str] = (), scan: bool = True) ->
     On a machine that boots with kmemleak=on, ``scan`` has kmemleak look for memory, too.
     """
     if machine.process.running:
-        check_leaks(machine)
+        with judged_log(machine, expected):
+            check_leaks(machine)
         if scan and cmdline.KMEMLEAK in machine.config.append:
             check_kmemleak(machine)
     check_log(machine, expected)
@@ -240,10 +267,14 @@ def check_kmemleak(machine: Machine) -> None:
     if not guest.exists(path):
         raise RigError(f"this kernel has no kmemleak: there is no {path}")
     _sleep(guest, _KMEMLEAK_AGE_S)
-    guest.timeout_s = max(guest.timeout_s, _KMEMLEAK_SCAN_S)
-    guest.write_file(path, "scan")
-    guest.write_file(path, "scan")
-    report = leaks.unknown(guest.read_file(path).decode(errors="replace"))
+    usual = guest.timeout_s
+    guest.timeout_s = max(usual, _KMEMLEAK_SCAN_S)
+    try:
+        guest.write_file(path, "scan")
+        guest.write_file(path, "scan")
+        report = leaks.unknown(guest.read_file(path).decode(errors="replace"))
+    finally:
+        guest.timeout_s = usual
     if report:
         raise GuestKernelError("kmemleak found memory that nobody refers to", excerpt=report)
 

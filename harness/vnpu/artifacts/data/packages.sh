@@ -9,7 +9,8 @@ list=$(dirname -- "$0")/packages.txt
 is_debian() { command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; }
 
 installed() {
-	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+	# a line for each architecture that it is there for
+	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
 }
 
 has_header() {
