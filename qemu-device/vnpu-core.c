@@ -156,18 +156,6 @@ void vnpu_core_bus_off(VnpuCore *c)
     core_defer(c, VNPU_DEFER_BUS_OFF);
 }
 
-void vnpu_core_bus_unmap(VnpuCore *c, uint64_t first, uint64_t last)
-{
-    if (c->depth || c->dead) {
-        /* from inside of an access: whatever uses host memory stops, later */
-        core_defer(c, VNPU_DEFER_BUS_OFF);
-        return;
-    }
-    vnpu_enter(c);
-    vnpu_engines_bus_unmap(c, first, last);
-    vnpu_leave(c);
-}
-
 void vnpu_core_exit(VnpuCore *c)
 {
     c->dead = true;

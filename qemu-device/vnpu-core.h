@@ -99,8 +99,6 @@ void vnpu_poll(VnpuCore *c);
 void vnpu_wake(VnpuCore *c);
 /* The bus takes no more accesses: stop the packets that use host memory */
 void vnpu_core_bus_off(VnpuCore *c);
-/* The same for addresses [first, last], which are no longer mapped */
-void vnpu_core_bus_unmap(VnpuCore *c, uint64_t first, uint64_t last);
 /* Take a vector that is to be raised; false if there is none */
 bool vnpu_irq_next(VnpuCore *c, unsigned *vector);
 

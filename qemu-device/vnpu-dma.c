@@ -228,14 +228,12 @@ bool vnpu_job_unmap(VnpuCore *c, VnpuJob *job, bool commit, VnpuFault *f)
     return ok;
 }
 
-const VnpuMap *vnpu_job_host_map(const VnpuJob *job, uint64_t first,
-                                 uint64_t last)
+const VnpuMap *vnpu_job_host_map(const VnpuJob *job)
 {
     for (unsigned i = 0; i < job->maps->len; i++) {
         const VnpuMap *map = &g_array_index(job->maps, VnpuMap, i);
 
-        if (map->kind != VNPU_MAP_VRAM && map->addr <= last &&
-            map->addr + (map->len - 1) >= first) {
+        if (map->kind != VNPU_MAP_VRAM) {
             return map;
         }
     }

@@ -173,12 +173,11 @@ void vnpu_engine_reset(VnpuCore *c, unsigned n)
     }
 }
 
-void vnpu_engines_bus_unmap(VnpuCore *c, uint64_t first, uint64_t last)
+void vnpu_engines_bus_off(VnpuCore *c)
 {
     for (unsigned i = 0; i < c->nengines; i++) {
         VnpuEngine *e = &c->engine[i];
-        const VnpuMap *map = e->busy ? vnpu_job_host_map(&e->job, first, last)
-                                     : NULL;
+        const VnpuMap *map = e->busy ? vnpu_job_host_map(&e->job) : NULL;
         VnpuFault f;
 
         if (map) {
@@ -188,11 +187,6 @@ void vnpu_engines_bus_unmap(VnpuCore *c, uint64_t first, uint64_t last)
             engine_kill(c, e, &f);
         }
     }
-}
-
-void vnpu_engines_bus_off(VnpuCore *c)
-{
-    vnpu_engines_bus_unmap(c, 0, UINT64_MAX);
 }
 
 void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how)

@@ -364,9 +364,8 @@ bool vnpu_job_map_rows(VnpuCore *c, VnpuJob *job, unsigned operand,
 VnpuSg vnpu_job_sg(const VnpuJob *job, unsigned operand);
 /* Give it all back; if @commit, what was written becomes visible */
 bool vnpu_job_unmap(VnpuCore *c, VnpuJob *job, bool commit, VnpuFault *f);
-/* The first map that is not VRAM and touches [first, last], or NULL */
-const VnpuMap *vnpu_job_host_map(const VnpuJob *job, uint64_t first,
-                                 uint64_t last);
+/* The first map that is not VRAM, or NULL */
+const VnpuMap *vnpu_job_host_map(const VnpuJob *job);
 
 /* vnpu-packet.c: the packets of command buffers */
 typedef enum VnpuStep {
@@ -416,8 +415,6 @@ void vnpu_engine_release(VnpuEngine *e);
 void vnpu_engine_reset(VnpuCore *c, unsigned n);
 /* Stop the packets that use host memory, and fault their queues */
 void vnpu_engines_bus_off(VnpuCore *c);
-/* The same for those that use addresses in [first, last] */
-void vnpu_engines_bus_unmap(VnpuCore *c, uint64_t first, uint64_t last);
 void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how);
 
 #endif

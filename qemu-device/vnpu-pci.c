@@ -424,7 +424,6 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
         goto err_bh;
     }
     vnpu_init_bars(s);
-    vnpu_iommu_init(s);
     vnpu_abort_init(pci);
     s->realized = true;
     s->vm_running = runstate_is_running();
@@ -450,7 +449,6 @@ static void vnpu_exit(PCIDevice *pci)
     VnpuState *s = VNPU(pci);
 
     s->realized = false;
-    vnpu_iommu_exit(s);
     qemu_del_vm_change_state_handler(s->vm_state);
     vnpu_core_exit(s->core);
     timer_del(&s->wake);
