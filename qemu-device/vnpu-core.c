@@ -177,6 +177,10 @@ bool vnpu_core_settle(VnpuCore *c)
     if (c->depth) {
         return false;
     }
+    if (c->loading) {
+        /* what was loaded in part is neither good to run nor to save */
+        vnpu_core_reset(c);
+    }
     /* with the VM stopped this has been done already */
     vnpu_enter(c);
     c->paused = true;

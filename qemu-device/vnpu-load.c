@@ -12,7 +12,8 @@ static bool load_queue_good(const VnpuCore *c, unsigned n)
 
     if (q->fault > VNPU_FAULT_RESET ||
         (q->cmd_size ? q->cmd_pos >= q->cmd_size : q->cmd_pos) ||
-        q->cmd_pos % 8 || q->cmd_addr % 8 || (q->waiting && !q->cmd_size)) {
+        q->cmd_pos % 8 || q->cmd_addr % 8 ||
+        ((q->waiting || q->part_pos) && !q->cmd_size)) {
         return false;
     }
     if (n >= c->nqueues) {

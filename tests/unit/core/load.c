@@ -25,6 +25,11 @@ static void command_beyond_its_end(VnpuCore *c)
     c->queue[1].cmd_pos = 4096;
 }
 
+static void part_of_nothing(VnpuCore *c)
+{
+    c->queue[1].part_pos = 1;
+}
+
 static void queue_that_is_not_there(VnpuCore *c)
 {
     c->queue[QUEUES].enabled = true;
@@ -57,6 +62,7 @@ static const struct {
 } states[] = {
     { "engine out of range", engine_out_of_range },
     { "command beyond its end", command_beyond_its_end },
+    { "part of nothing", part_of_nothing },
     { "queue that is not there", queue_that_is_not_there },
     { "last queue out of range", last_queue_out_of_range },
     { "events that wrap", events_that_wrap },
@@ -93,7 +99,13 @@ int main(void)
         vnpu_core_pause(w.core, false);
         vnpu_run(w.core);
         check_reset();
-        printf("%s: 2\n", states[i].name);
+        /* the same, and saved without going on */
+        vnpu_core_pause(w.core, true);
+        vnpu_core_load_begin(w.core);
+        states[i].spoil(w.core);
+        CHECK(vnpu_core_settle(w.core));
+        check_reset();
+        printf("%s: 3\n", states[i].name);
     }
     /* a good one stays */
     vnpu_core_pause(w.core, true);
