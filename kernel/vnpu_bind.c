@@ -942,7 +942,7 @@ static int bind_sync(struct vnpu_bind *bind)
 
 	for (;;) {
 		ret = bind_run(bind, &fence);
-		if (ret != -EAGAIN)
+		if (ret != -EAGAIN || !bind->wait)
 			break;
 		ret = bind_wait(bind);
 		if (ret)

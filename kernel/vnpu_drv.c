@@ -67,12 +67,12 @@ static DECLARE_WAIT_QUEUE_HEAD(vnpu_no_devices);
 
 static int vnpu_open(struct drm_device *drm, struct drm_file *file)
 {
-	struct vnpu_file *vfile = kzalloc_obj(*vfile);
+	struct vnpu_file *vfile = kzalloc_obj(*vfile, GFP_KERNEL_ACCOUNT);
 
 	if (!vfile)
 		return -ENOMEM;
 
-	vfile->stats = kzalloc_obj(*vfile->stats);
+	vfile->stats = kzalloc_obj(*vfile->stats, GFP_KERNEL_ACCOUNT);
 	if (!vfile->stats) {
 		kfree(vfile);
 		return -ENOMEM;

@@ -199,7 +199,7 @@ static int vnpu_queue_init_ring(struct vnpu_queue *queue, struct vnpu_file *vfil
 static struct vnpu_queue *vnpu_queue_create(struct vnpu_file *vfile, struct vnpu_vm *vm,
 					    const struct drm_vnpu_queue_create *args)
 {
-	struct vnpu_queue *queue = kzalloc_obj(*queue);
+	struct vnpu_queue *queue = kzalloc_obj(*queue, GFP_KERNEL_ACCOUNT);
 	int ret;
 
 	if (!queue)
@@ -250,7 +250,7 @@ int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 	}
 
 	/* Last: from here on other threads can find it. */
-	ret = xa_alloc(&vfile->queues, &args->id, queue, xa_limit_31b, GFP_KERNEL);
+	ret = xa_alloc(&vfile->queues, &args->id, queue, xa_limit_31b, GFP_KERNEL_ACCOUNT);
 	if (ret)
 		vnpu_queue_put(queue);
 

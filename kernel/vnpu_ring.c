@@ -42,7 +42,7 @@ struct vnpu_fence *vnpu_fence_alloc(void)
 	/* dma_fence_put() frees it with kfree_rcu(). */
 	BUILD_BUG_ON(offsetof(struct vnpu_fence, base));
 
-	return kzalloc_obj(struct vnpu_fence);
+	return kzalloc_obj(struct vnpu_fence, GFP_KERNEL_ACCOUNT);
 }
 
 static u32 vnpu_ring_reg(struct vnpu_ring *ring, u32 reg)
@@ -452,6 +452,8 @@ static void vnpu_ring_hw_start(struct vnpu_ring *ring)
 	vdev->fences[ring->id].busy_ns = 0;
 	vdev->fences[ring->id].value = cpu_to_le64(0);
 	ring->last_busy = 0;
+	/* The fault is over with the reset; else the next one would be taken for it. */
+	ring->faulted = false;
 	spin_unlock_irq(&ring->lock);
 
 	vnpu_write64(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_BASE_LO), ring->dma);
@@ -721,7 +723,7 @@ struct vnpu_ring *vnpu_ring_create(struct vnpu_device *vdev,
 		return ERR_PTR(-ENODEV);
 
 	ret = -ENOMEM;
-	ring = kzalloc_obj(*ring);
+	ring = kzalloc_obj(*ring, GFP_KERNEL_ACCOUNT);
 	if (!ring)
 		goto out_exit;
 	vnpu_ring_init(ring, vdev, args);

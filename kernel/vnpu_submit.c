@@ -118,7 +118,7 @@ static int vnpu_submit_init_job(struct vnpu_submit *submit, struct vnpu_submit_e
 	struct vnpu_submit_job *job;
 	int ret;
 
-	job = kzalloc_obj(*job);
+	job = kzalloc_obj(*job, GFP_KERNEL_ACCOUNT);
 	if (!job)
 		return -ENOMEM;
 

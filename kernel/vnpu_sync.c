@@ -40,7 +40,7 @@ void *vnpu_array_copy(const struct drm_vnpu_array *array, u32 max,
 	if (array->array != (u64)(uintptr_t)from)
 		return ERR_PTR(-EFAULT);
 
-	to = kvmalloc_array(array->count, size, GFP_KERNEL);
+	to = kvmalloc_array(array->count, size, GFP_KERNEL_ACCOUNT);
 	if (!to)
 		return ERR_PTR(-ENOMEM);
 
@@ -125,7 +125,7 @@ int vnpu_syncs_init(struct vnpu_syncs *syncs, struct drm_file *file,
 	if (IS_ERR_OR_NULL(user))
 		return PTR_ERR_OR_ZERO(user);
 
-	syncs->ops = kvcalloc(array->count, sizeof(*syncs->ops), GFP_KERNEL);
+	syncs->ops = kvcalloc(array->count, sizeof(*syncs->ops), GFP_KERNEL_ACCOUNT);
 	if (!syncs->ops) {
 		kvfree(user);
 		return -ENOMEM;

@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "215769e35daa21367d20659238b0b754679a7ac74e2a45385df7ba8a314d8701"
+HEADER_SHA256 = "b2f8012359d02e81f91b18a4bdffdfc795fc7c92c717bf84c4190f74e00648b0"
 
 
 
@@ -190,8 +190,10 @@ class QueueStateFlag(IntFlag):
     """The ban came from a job timeout."""
     LOST = 0x8
     """The whole device was reset, for a reason that lies elsewhere, while the device had begun
-    a job of this queue. The job may have done a part of its work and is not run again: its
-    fence carries ECANCELED. The queue is not banned, and the jobs behind that one run.
+    a job of this queue, or may have: the oldest one that had not finished counts as begun,
+    unless it only synchronizes. The job may have done a part of its work and is not run
+    again: its fence carries ECANCELED. The queue is not banned, and the jobs behind that
+    one run.
     """
 
 
@@ -1084,8 +1086,8 @@ class SubmitJob(Struct):
     only synchronizes. When it fails its fence carries an error: ETIME for a
     timeout, EIO for a fault, ECANCELED for jobs that were behind it; ENODEV when
     the device is gone. A job that the device had begun when all of it was reset
-    fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that it had not
-    begun are not affected by a reset.
+    fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. The jobs of the queue
+    behind that one are not affected by a reset.
 
     queue_id: ID of the queue.
     flags: Zero.

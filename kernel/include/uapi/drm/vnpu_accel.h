@@ -39,7 +39,7 @@ extern "C" {
  * - EFAULT: user memory cannot be read or written
  * - ENOMEM: out of system memory
  * - ENOSPC: out of VRAM: what others use at the moment does not fit beside it
- * - EDQUOT: more VMs or queues than one client may have
+ * - EDQUOT: more VMs or queues than one open file may have
  * - EBUSY: all contexts or hardware queues of the device are in use
  * - E2BIG: more than there can ever be: of memory, or elements of an array
  * - ECANCELED: the queue is banned
@@ -589,9 +589,10 @@ struct drm_vnpu_queue_destroy {
 /** @DRM_VNPU_QUEUE_STATE_TIMEOUT: The ban came from a job timeout. */
 #define DRM_VNPU_QUEUE_STATE_TIMEOUT	(1u << 2)
 /** @DRM_VNPU_QUEUE_STATE_LOST: The whole device was reset, for a reason that lies
- * elsewhere, while the device had begun a job of this queue. The job may have done
- * a part of its work and is not run again: its fence carries ECANCELED. The queue is
- * not banned, and the jobs behind that one run.
+ * elsewhere, while the device had begun a job of this queue, or may have: the oldest
+ * one that had not finished counts as begun, unless it only synchronizes. The job may
+ * have done a part of its work and is not run again: its fence carries ECANCELED.
+ * The queue is not banned, and the jobs behind that one run.
  */
 #define DRM_VNPU_QUEUE_STATE_LOST	(1u << 3)
 
@@ -651,8 +652,8 @@ struct drm_vnpu_cmd {
  * only synchronizes. When it fails its fence carries an error: ETIME for a
  * timeout, EIO for a fault, ECANCELED for jobs that were behind it; ENODEV when
  * the device is gone. A job that the device had begun when all of it was reset
- * fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. Jobs that it had not
- * begun are not affected by a reset.
+ * fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. The jobs of the queue
+ * behind that one are not affected by a reset.
  */
 struct drm_vnpu_submit_job {
 	/** @queue_id: ID of the queue. */
