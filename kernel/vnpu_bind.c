@@ -271,6 +271,12 @@ static struct dma_fence *bind_job_queue(struct vnpu_bind_job *job,
 	vnpu_pt_commit(&job->txn);
 
 	fence = vnpu_job_arm(&job->base);
+	/*
+	 * The scheduler would let a bind of another VM that waits for this one go
+	 * when this one was handed to the hardware. It may have nothing to drop
+	 * itself, and be over before.
+	 */
+	set_bit(DRM_SCHED_FENCE_DONT_PIPELINE, &fence->flags);
 	drm_gpuvm_resv_add_fence(&vm->base, exec, fence,
 				 DMA_RESV_USAGE_BOOKKEEP,
 				 DMA_RESV_USAGE_BOOKKEEP);

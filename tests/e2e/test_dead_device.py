@@ -4,7 +4,17 @@
 import errno
 import os
 
-from support import PAGE, RECOVERY, Copier, Gate, debugfs, pause, pci_address, raises_errno
+from support import (
+    PAGE,
+    RECOVERY,
+    Copier,
+    Gate,
+    Interrupts,
+    debugfs,
+    pause,
+    pci_address,
+    raises_errno,
+)
 
 from vnpu.accel import Device
 from vnpu.hw.packets import Fill, Nop
@@ -12,8 +22,7 @@ from vnpu.hw.packets import Fill, Nop
 pytestmark = RECOVERY
 
 COMMAND, MEMORY = 4, 2
-#: dword 3 of an entry of the MSI-X table
-VECTOR_CONTROL, MASKED = 12, 1
+EVENT_VECTOR = 0
 
 
 def stop_answering(guest):
@@ -50,25 +59,20 @@ def test_hang_of_a_device_that_does_not_answer(guest):
 
 def test_late_fault_is_not_that_of_the_next_owner(guest, npu):
     """The interrupt of a fault is held until another client has the hardware queue."""
-    owner = guest.spawn()
-    fd = owner.open(f"/sys/bus/pci/devices/{pci_address(guest)}/resource4", os.O_RDWR)
-    table = owner.mmap(PAGE, fd=fd)
-    table.write_u32(MASKED, VECTOR_CONTROL)
+    with Interrupts(guest).held(EVENT_VECTOR):
+        first = Device.open(guest.spawn())
+        c = Copier(first)
+        fence = c.queue.submit([Fill(pattern=1, dst=0x7000_0000_0000, size=PAGE)])
+        pause(npu, 50)
+        assert not fence.done(), "the interrupt was not held"
+        number = [line.split()[0] for line in queues(guest) if " state=faulted " in line]
+        first.proc.kill(9)
+        first.proc.wait()
 
-    first = Device.open(guest.spawn())
-    c = Copier(first)
-    fence = c.queue.submit([Fill(pattern=1, dst=0x7000_0000_0000, size=PAGE)])
-    pause(npu, 50)
-    assert not fence.done(), "the interrupt was not held"
-    number = [line.split()[0] for line in queues(guest) if " state=faulted " in line]
-    first.proc.kill(9)
-    first.proc.wait()
-
-    c = Copier(npu)
-    gate = Gate(npu, c.vm)
-    innocent = c.queue.submit(gate.packets())
-    assert number == [line.split()[0] for line in queues(guest) if " state=waiting " in line]
-    table.write_u32(0, VECTOR_CONTROL)
+        c = Copier(npu)
+        gate = Gate(npu, c.vm)
+        innocent = c.queue.submit(gate.packets())
+        assert number == [line.split()[0] for line in queues(guest) if " state=waiting " in line]
     pause(npu, 50)
     gate.open()
     innocent.wait()
