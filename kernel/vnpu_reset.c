@@ -39,7 +39,8 @@
  * ETIME, the ones behind it ECANCELED, later submits are refused, and the
  * hardware queue is reset. Nobody else notices. Only if the hardware does not
  * obey, or if a queue of the kernel hangs and no client can be named for it, the
- * whole device is reset. The kernel's job gets a second chance then. VRAM
+ * whole device is reset. The kernel's job gets a second chance then; a bind has
+ * none to need, because the reset drops all translations. VRAM
  * survives it; contexts are programmed again, and queues get the jobs again that
  * had not begun. A job that had begun may have done a part of its work, and what
  * it does is the client's affair: to add to a word twice is not the same as once.
@@ -243,6 +244,9 @@ static void vnpu_reset_restore(struct vnpu_device *vdev)
 		if (!ring || ring->error)
 			continue;
 		vnpu_ring_process(ring);
+		/* The tables are written, and no translation has survived the reset. */
+		if (ring == vdev->mmu_ring)
+			vnpu_ring_finish(ring);
 		vnpu_reset_settle(ring);
 		if (ring->error)
 			continue;

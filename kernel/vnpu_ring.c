@@ -268,6 +268,20 @@ void vnpu_ring_fault(struct vnpu_ring *ring, const struct vnpu_ring_fault *fault
 	spin_unlock_irqrestore(&ring->lock, irq);
 }
 
+/* The oldest job that the hardware has ends with @first, the others with @rest. */
+static void vnpu_ring_end_jobs(struct vnpu_ring *ring, int first, int rest)
+{
+	struct vnpu_fence *fence, *next;
+	int error = first;
+
+	ring->faulted = false;
+	ring->fail = 0;
+	list_for_each_entry_safe(fence, next, &ring->pending, link) {
+		vnpu_ring_signal(ring, fence, error);
+		error = rest;
+	}
+}
+
 /*
  * Nothing runs on this ring any more: the oldest job that the hardware has
  * fails with @first, the others and all to come with @rest. The hardware must
@@ -275,19 +289,23 @@ void vnpu_ring_fault(struct vnpu_ring *ring, const struct vnpu_ring_fault *fault
  */
 void vnpu_ring_fail(struct vnpu_ring *ring, int first, int rest)
 {
-	struct vnpu_fence *fence, *next;
 	unsigned long irq;
-	int error = first;
 
 	spin_lock_irqsave(&ring->lock, irq);
 	ring->error = rest;
-	ring->faulted = false;
-	ring->fail = 0;
-	list_for_each_entry_safe(fence, next, &ring->pending, link) {
-		vnpu_ring_signal(ring, fence, error);
-		error = rest;
-	}
+	vnpu_ring_end_jobs(ring, first, rest);
 	spin_unlock_irqrestore(&ring->lock, irq);
+}
+
+/**
+ * vnpu_ring_finish() - All jobs that the hardware has are done without it
+ * @ring: Ring whose hardware is stopped.
+ */
+void vnpu_ring_finish(struct vnpu_ring *ring)
+{
+	spin_lock_irq(&ring->lock);
+	vnpu_ring_end_jobs(ring, 0, 0);
+	spin_unlock_irq(&ring->lock);
 }
 
 /* Only the oldest job fails; the others can be replayed. */
@@ -728,7 +746,8 @@ struct vnpu_ring *vnpu_ring_create(struct vnpu_device *vdev,
 		goto out_exit;
 	vnpu_ring_init(ring, vdev, args);
 
-	ring->entries = dma_alloc_coherent(dev, VNPU_RING_BYTES, &ring->dma, GFP_KERNEL);
+	ring->entries = dma_alloc_coherent(dev, VNPU_RING_BYTES, &ring->dma,
+					   GFP_KERNEL_ACCOUNT);
 	if (!ring->entries)
 		goto out_free;
 

@@ -202,6 +202,7 @@ struct vnpu_fence *vnpu_fence_alloc(void);
 void vnpu_ring_process(struct vnpu_ring *ring);
 void vnpu_ring_fault(struct vnpu_ring *ring, const struct vnpu_ring_fault *fault);
 void vnpu_ring_fail(struct vnpu_ring *ring, int first, int rest);
+void vnpu_ring_finish(struct vnpu_ring *ring);
 void vnpu_ring_fail_first(struct vnpu_ring *ring, int error);
 bool vnpu_ring_has_begun_job(struct vnpu_ring *ring);
 void vnpu_ring_count_done(struct vnpu_ring *ring);

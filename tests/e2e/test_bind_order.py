@@ -1,9 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""In which order binds take effect and say so, across address spaces and queues."""
+"""In which order binds take effect and say so, and with what result."""
 
-from support import PAGE, Copier, Gate, Interrupts, pause
+import errno
 
-from vnpu.accel import Fence
+from support import (
+    PAGE,
+    RECOVERY,
+    Copier,
+    Gate,
+    Interrupts,
+    PciConfig,
+    fails,
+    pause,
+    reload_impatient,
+)
+
+from vnpu.accel import Device, Fence
 
 
 def test_bind_that_waits_for_a_bind_of_another_vm(guest, npu):
@@ -26,3 +38,21 @@ def test_bind_that_waits_for_a_bind_of_another_vm(guest, npu):
         assert Fence(first).done() or not late
     second.wait(timeout_ms=10000)
     assert Fence(first).done()
+
+
+@RECOVERY
+def test_bind_succeeds_though_its_queue_stops(guest):
+    """The device does not reach the queue that drops translations, until it is reset."""
+    path = reload_impatient(guest)
+    config = PciConfig(guest)
+    c = Copier(Device.open(guest.spawn(), path=path))
+    (_, sync), (_, later), (_, to) = (c.buffer(PAGE) for _ in range(3))
+    c.copy(later, to, PAGE).wait()
+    config.set_master(False)
+    c.vm.unbind(sync, PAGE)
+    done = c.npu.syncobj_create()
+    c.vm.unbind(later, PAGE, signals=[done], asynchronous=True)
+    done.wait(timeout_ms=20000)
+    assert Fence(done).error() == 0
+    config.set_master(True)
+    fails(c.copy(later, to, PAGE), errno.EIO)

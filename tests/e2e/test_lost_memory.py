@@ -3,20 +3,25 @@
 
 import contextlib
 import errno
-import os
 import time
 
 import pytest
-from support import MIB, PAGE, RECOVERY, Copier, check_words, pci_address, raises_errno
+from support import (
+    MIB,
+    PAGE,
+    RECOVERY,
+    Copier,
+    PciConfig,
+    check_words,
+    raises_errno,
+    reload_impatient,
+)
 
 from vnpu.accel import COPY, VRAM, Device
 from vnpu.hw.packets import Fill
 
 SECRET = 0x5EC4E7
 SIZE = 32 * MIB
-
-COMMAND = 4
-MASTER = 4
 
 pytestmark = [
     pytest.mark.machine(vram=64 * MIB, aperture=64 * MIB),
@@ -25,30 +30,9 @@ pytestmark = [
 ]
 
 
-class Config:
-    """The configuration space of the device, written behind the driver's back."""
-
-    def __init__(self, guest):
-        self.proc = guest.spawn()
-        path = f"/sys/bus/pci/devices/{pci_address(guest)}/config"
-        self.fd = self.proc.open(path, os.O_RDWR)
-
-    def set_master(self, on):
-        """Without it the device reaches no memory of the host: queues there fault."""
-        (word,) = self.proc.pread(self.fd, 1, COMMAND)
-        word = word | MASTER if on else word & ~MASTER
-        buffer = self.proc.alloc(1)
-        buffer.write(bytes([word]))
-        assert self.proc.syscall("pwrite64", self.fd, buffer.addr, 1, COMMAND) == 1
-
-
 @pytest.fixture
 def path(guest):
-    """The device of a driver that looks at its own rings every 500 ms."""
-    guest.rmmod("vnpu")
-    guest.insmod("vnpu", "job_timeout_ms=1000")
-    (name,) = guest.listdir("/dev/accel")
-    return f"/dev/accel/{name}"
+    return reload_impatient(guest)
 
 
 @pytest.fixture
@@ -102,7 +86,7 @@ def failed_jobs(guest):
 
 def test_failed_clear_shows_nothing(guest, spy):
     """A job that was there before the clear failed, and the next one, which gets it cleared."""
-    config, reader = Config(guest), Reader(spy)
+    config, reader = PciConfig(guest), Reader(spy)
     va = reader.vm.reserve(SIZE)
     done = spy.syncobj_create()
     with failing_clear(guest, config):
@@ -119,7 +103,7 @@ def test_failed_clear_shows_nothing(guest, spy):
 
 def test_failed_clear_and_huge_pages_that_are_split(guest, spy):
     """A mapping of memory that must not be seen is cut, by a bind that knows nothing of it."""
-    config, reader = Config(guest), Reader(spy)
+    config, reader = PciConfig(guest), Reader(spy)
     va = reader.vm.reserve(SIZE)
     done = spy.syncobj_create()
     with failing_clear(guest, config):
@@ -133,7 +117,7 @@ def test_failed_clear_and_huge_pages_that_are_split(guest, spy):
 
 def test_mapping_waits_for_the_second_clear(guest, spy):
     """The CPU sees zeros, too."""
-    config = Config(guest)
+    config = PciConfig(guest)
     with failing_clear(guest, config):
         bo = spy.bo_create(SIZE, placement=VRAM)
     check_words(bo, 0)
@@ -141,7 +125,7 @@ def test_mapping_waits_for_the_second_clear(guest, spy):
 
 def test_clear_that_fails_twice(guest, spy):
     """Then the BO is lost: nothing runs in an address space that has it, until it is unmapped."""
-    config, reader = Config(guest), Reader(spy)
+    config, reader = PciConfig(guest), Reader(spy)
     va = reader.vm.reserve(SIZE)
     done = spy.syncobj_create()
     with failing_clear(guest, config):
