@@ -79,6 +79,9 @@ struct vnpu_bind_job {
 	/* Finished fence of the VM's bind before, or NULL. */
 	struct dma_fence *before;
 
+	/* Of the file that it counts for, or NULL: it may outlive the VM. */
+	struct vnpu_stats *stats;
+
 	/*
 	 * Fences of contents that were not there when their BOs were mapped, and
 	 * whether they failed, which is found out when the job runs. Indices are
@@ -179,6 +182,25 @@ static void bind_job_free_contents(struct vnpu_bind_job *job)
 	kvfree(job->bad);
 }
 
+/* Whoever waits for a bind to return has no more of them than threads. */
+static int bind_job_count(struct vnpu_bind_job *job, struct vnpu_stats *stats)
+{
+	int ret = vnpu_stats_count_job(stats);
+
+	if (!ret)
+		job->stats = vnpu_stats_get(stats);
+	return ret;
+}
+
+static void bind_job_uncount(struct vnpu_bind_job *job)
+{
+	if (!job->stats)
+		return;
+
+	atomic_dec(&job->stats->num_jobs);
+	vnpu_stats_put(job->stats);
+}
+
 static void bind_job_free(struct vnpu_job *base)
 {
 	struct vnpu_bind_job *job = to_vnpu_bind_job(base);
@@ -186,6 +208,7 @@ static void bind_job_free(struct vnpu_job *base)
 	vnpu_pt_txn_fini(&job->txn);
 	bind_job_free_contents(job);
 	dma_fence_put(job->before);
+	bind_job_uncount(job);
 	kfree(job);
 }
 
@@ -762,7 +785,9 @@ static int bind_prepare(struct vnpu_bind *bind)
 	}
 	bind->job->txn.max_entries = VNPU_PT_MAX_ENTRIES;
 
-	ret = bind_prepare_tables(bind);
+	ret = bind->async ? bind_job_count(bind->job, bind->vm->stats) : 0;
+	if (!ret)
+		ret = bind_prepare_tables(bind);
 	if (!ret && bind->map)
 		ret = bind_job_add_deps(bind->job, &bind->exec);
 	if (!ret)

@@ -11,10 +11,17 @@
 #include "vnpu_device.h"
 
 /*
+ * Jobs and asynchronous binds that an open file may have: what they hold, and
+ * the time that it takes to give it back, have a bound however long the first of
+ * them waits.
+ */
+#define VNPU_MAX_FILE_JOBS	4096
+
+/*
  * Of an open file: times that its queues have spent on engines, and how many
- * queues and VMs it has. Referenced by the file, its queues and its VMs, because
- * a queue may run jobs after the file is gone and the times of a queue are not
- * lost with it.
+ * queues, VMs and jobs it has. Referenced by the file, its queues, its VMs and its
+ * binds, because a queue may run jobs after the file is gone and the times of a
+ * queue are not lost with it.
  */
 struct vnpu_stats {
 	struct kref ref;
@@ -23,10 +30,19 @@ struct vnpu_stats {
 	/* Those included that only wait for the end of their jobs. */
 	atomic_t num_queues;
 	atomic_t num_vms;
+
+	/* Of queues, and asynchronous binds. */
+	atomic_t num_jobs;
 };
 
 struct vnpu_stats *vnpu_stats_get(struct vnpu_stats *stats);
 void vnpu_stats_put(struct vnpu_stats *stats);
+
+/* EDQUOT: it has as many as it may. Undone by atomic_dec(). */
+static inline int vnpu_stats_count_job(struct vnpu_stats *stats)
+{
+	return atomic_add_unless(&stats->num_jobs, 1, VNPU_MAX_FILE_JOBS) ? 0 : -EDQUOT;
+}
 
 /* An open file. */
 struct vnpu_file {

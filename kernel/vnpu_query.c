@@ -77,6 +77,7 @@ static int vnpu_query_device(struct vnpu_query *query)
 		.max_bind_ops = VNPU_BIND_MAX_OPS,
 		.max_syncs = VNPU_MAX_SYNCS,
 		.reset_count = READ_ONCE(vdev->reset_count),
+		.max_jobs = VNPU_MAX_FILE_JOBS,
 	};
 
 	return vnpu_query_put(query, &info, sizeof(info));

@@ -61,6 +61,7 @@ static void vnpu_submit_job_free(struct vnpu_job *base)
 {
 	struct vnpu_submit_job *job = to_submit_job(base);
 
+	atomic_dec(&job->queue->stats->num_jobs);
 	vnpu_queue_put_deferred(job->queue);
 	kfree(job);
 }
@@ -126,15 +127,21 @@ static int vnpu_submit_init_job(struct vnpu_submit *submit, struct vnpu_submit_e
 	if (ret)
 		goto err_free;
 
+	ret = vnpu_stats_count_job(queue->stats);
+	if (ret)
+		goto err_free;
+
 	ret = vnpu_job_init(&job->base, &vnpu_submit_job_ops, queue->ring, &queue->entity,
 			    job->count, queue, submit->file->client_id);
 	if (ret)
-		goto err_free;
+		goto err_count;
 
 	job->queue = vnpu_queue_get(queue);
 	entry->job = job;
 	return 0;
 
+err_count:
+	atomic_dec(&queue->stats->num_jobs);
 err_free:
 	kfree(job);
 	return ret;

@@ -137,7 +137,7 @@ static int ctx_alloc(struct vnpu_device *vdev, u32 *ctx)
 
 	return xa_alloc(&vdev->vms, ctx, NULL,
 			XA_LIMIT(VNPU_PHYS_CONTEXT + 1, vdev->num_contexts - 1),
-			GFP_KERNEL);
+			GFP_KERNEL_ACCOUNT);
 }
 
 /* Makes the context usable, now and after a reset. */

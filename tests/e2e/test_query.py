@@ -156,7 +156,7 @@ def test_device_limits(npu):
     assert info.va_start % PAGE == 0 and info.va_end % PAGE == 0
     assert info.max_submit_cmds >= 16
     assert (info.max_submit_jobs, info.max_bind_ops, info.max_syncs) == (64, 4096, 1024)
-    assert info.pad == 0
+    assert info.max_jobs == 4096
 
 
 @pytest.mark.machine(device="sync=on")

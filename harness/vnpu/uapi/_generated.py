@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "b2f8012359d02e81f91b18a4bdffdfc795fc7c92c717bf84c4190f74e00648b0"
+HEADER_SHA256 = "d3b8d1aafe59f4929c3d2d674ec8958cdb2361f8fa98661a1f620237f3585f90"
 
 
 
@@ -308,7 +308,8 @@ class DeviceInfo(Struct):
     max_bind_ops: Most operations of one VM_BIND.
     max_syncs: Most syncs of one job or VM_BIND.
     reset_count: Resets of the whole device since the driver has it; wraps.
-    pad: Zero.
+    max_jobs: Jobs and asynchronous binds that a client can have at a time, from the call
+        on until they are over and the kernel has freed them.
     """
 
     _c_name_ = "struct drm_vnpu_device_info"
@@ -326,7 +327,7 @@ class DeviceInfo(Struct):
         Field("max_bind_ops", 48, "u32"),
         Field("max_syncs", 52, "u32"),
         Field("reset_count", 56, "u32"),
-        Field("pad", 60, "u32", zero=True),
+        Field("max_jobs", 60, "u32"),
     )
     __slots__ = (
         "features",
@@ -341,7 +342,7 @@ class DeviceInfo(Struct):
         "max_bind_ops",
         "max_syncs",
         "reset_count",
-        "pad",
+        "max_jobs",
     )
     features: int
     va_start: int
@@ -355,7 +356,7 @@ class DeviceInfo(Struct):
     max_bind_ops: int
     max_syncs: int
     reset_count: int
-    pad: int
+    max_jobs: int
 
     def __init__(
         self,
@@ -372,7 +373,7 @@ class DeviceInfo(Struct):
         max_bind_ops: int = 0,
         max_syncs: int = 0,
         reset_count: int = 0,
-        pad: int = 0,
+        max_jobs: int = 0,
     ) -> None:
         self.features = features
         self.va_start = va_start
@@ -386,7 +387,7 @@ class DeviceInfo(Struct):
         self.max_bind_ops = max_bind_ops
         self.max_syncs = max_syncs
         self.reset_count = reset_count
-        self.pad = pad
+        self.max_jobs = max_jobs
 
 
 class RegionInfo(Struct):
@@ -820,7 +821,8 @@ class VmBind(Struct):
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
-    max_syncs syncs, or for maps with too many pages.
+    max_syncs syncs, or for maps with too many pages; EDQUOT for more than max_jobs,
+    if asynchronous.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
@@ -1135,8 +1137,8 @@ class Submit(Struct):
 
     Errors: EINVAL also for no job at all and for queues of different VMs;
     ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
-    max_submit_cmds command buffers or max_syncs syncs of a job; ENOSPC when the BOs of the VM do not
-    fit into VRAM together.
+    max_submit_cmds command buffers or max_syncs syncs of a job; EDQUOT for more than
+    max_jobs; ENOSPC when the BOs of the VM do not fit into VRAM together.
 
     flags: Mask of DRM_VNPU_SUBMIT_*.
     pad: Zero.
@@ -1335,7 +1337,8 @@ def vm_bind(
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
-    max_syncs syncs, or for maps with too many pages.
+    max_syncs syncs, or for maps with too many pages; EDQUOT for more than max_jobs,
+    if asynchronous.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
@@ -1439,8 +1442,8 @@ def submit(
 
     Errors: EINVAL also for no job at all and for queues of different VMs;
     ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
-    max_submit_cmds command buffers or max_syncs syncs of a job; ENOSPC when the BOs of the VM do not
-    fit into VRAM together.
+    max_submit_cmds command buffers or max_syncs syncs of a job; EDQUOT for more than
+    max_jobs; ENOSPC when the BOs of the VM do not fit into VRAM together.
 
     flags: Mask of DRM_VNPU_SUBMIT_*.
     pad: Zero.

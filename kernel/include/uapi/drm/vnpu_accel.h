@@ -39,7 +39,7 @@ extern "C" {
  * - EFAULT: user memory cannot be read or written
  * - ENOMEM: out of system memory
  * - ENOSPC: out of VRAM: what others use at the moment does not fit beside it
- * - EDQUOT: more VMs or queues than one open file may have
+ * - EDQUOT: more VMs, queues or unfinished jobs than one open file may have
  * - EBUSY: all contexts or hardware queues of the device are in use
  * - E2BIG: more than there can ever be: of memory, or elements of an array
  * - ECANCELED: the queue is banned
@@ -225,8 +225,10 @@ struct drm_vnpu_device_info {
 	/** @reset_count: Resets of the whole device since the driver has it; wraps. */
 	__u32 reset_count;
 
-	/** @pad: Zero. */
-	__u32 pad;
+	/** @max_jobs: Jobs and asynchronous binds that a client can have at a time,
+	 * from the call on until they are over and the kernel has freed them.
+	 */
+	__u32 max_jobs;
 };
 
 /**
@@ -497,7 +499,8 @@ struct drm_vnpu_vm_bind_op {
  *
  * Errors: EINVAL also for a BO that is private to another VM or a range out of
  * the BO or the address space; E2BIG for more than max_bind_ops operations or
- * max_syncs syncs, or for maps with too many pages.
+ * max_syncs syncs, or for maps with too many pages; EDQUOT for more than max_jobs,
+ * if asynchronous.
  */
 struct drm_vnpu_vm_bind {
 	/** @vm_id: ID of the VM. */
@@ -679,8 +682,8 @@ struct drm_vnpu_submit_job {
  *
  * Errors: EINVAL also for no job at all and for queues of different VMs;
  * ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
- * max_submit_cmds command buffers or max_syncs syncs of a job; ENOSPC when the BOs of the VM do not
- * fit into VRAM together.
+ * max_submit_cmds command buffers or max_syncs syncs of a job; EDQUOT for more than
+ * max_jobs; ENOSPC when the BOs of the VM do not fit into VRAM together.
  */
 struct drm_vnpu_submit {
 	/** @flags: Mask of DRM_VNPU_SUBMIT_*. */
