@@ -368,6 +368,12 @@ static struct dma_fence *vnpu_migrate_run(struct vnpu_migrate_op *op, struct dma
 	return fence;
 }
 
+bool vnpu_migrate_usable(struct vnpu_device *vdev)
+{
+	return READ_ONCE(vdev->migrate.ready) && !READ_ONCE(vdev->paging_ring->error) &&
+	       !drm_dev_is_unplugged(&vdev->drm);
+}
+
 static int vnpu_migrate_op_init(struct vnpu_migrate_op *op, struct vnpu_bo *bo,
 				struct ttm_resource *src,
 				struct ttm_resource *dst)

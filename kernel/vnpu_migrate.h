@@ -37,6 +37,9 @@ struct vnpu_migrate {
 	bool ready;
 };
 
+/* Whether moves are done by jobs, as far as is known. */
+bool vnpu_migrate_usable(struct vnpu_device *vdev);
+
 /* After the paging ring was made; managed by drmm. */
 int vnpu_migrate_init(struct vnpu_device *vdev);
 /*

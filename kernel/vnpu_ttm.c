@@ -153,17 +153,25 @@ static void vnpu_ttm_drop_empty_tt(struct ttm_buffer_object *tbo)
 }
 
 /*
- * ttm_bo_wait_ctx() gives up with -EBUSY after a time that is shorter than jobs
- * may take.
+ * For what the CPU is about to do. -EBUSY, and -ENOSPC for those who make BOs
+ * resident, if a job has to end first: they wait when they hold no lock. Only the
+ * end of the device waits here.
  */
 static int vnpu_ttm_wait_idle(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx)
 {
+	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
 	struct dma_resv *resv = bo->ttm.base.resv;
 	long ret;
 
+	if (dma_resv_test_signaled(resv, DMA_RESV_USAGE_BOOKKEEP))
+		return 0;
 	if (ctx->no_wait_gpu)
-		return dma_resv_test_signaled(resv, DMA_RESV_USAGE_BOOKKEEP) ? 0 : -EBUSY;
+		return -EBUSY;
+	if (vnpu_validate_busy(vdev, resv, DMA_RESV_USAGE_BOOKKEEP) &&
+	    vnpu_validate_will_wait(vdev))
+		return -ENOSPC;
 
+	/* ttm_bo_wait_ctx() gives up after a time that is shorter than jobs may take. */
 	ret = dma_resv_wait_timeout(resv, DMA_RESV_USAGE_BOOKKEEP, ctx->interruptible,
 				    MAX_SCHEDULE_TIMEOUT);
 	return min(ret, 0L);
@@ -335,18 +343,32 @@ static int vnpu_ttm_move(struct ttm_buffer_object *tbo, bool evict,
 	return 0;
 }
 
+/* Whether taking the BO from its place would wait for the jobs that use it. */
+static bool vnpu_ttm_eviction_waits(struct ttm_buffer_object *tbo)
+{
+	return tbo->deleted || !vnpu_migrate_usable(ttm_to_vnpu_device(tbo->bdev));
+}
+
 /*
- * TTM would wait for the jobs that use a BO which has been freed already, for as
- * long as these like.
+ * Jobs take as long as they like, and nobody waits for them here. A BO in VRAM
+ * is moved by the paging ring when they let it, but for one that has been freed
+ * already. Pages are not given up before the jobs have finished. TTM asks for
+ * them when it swaps out, for which it holds a mutex that all of its devices need,
+ * and goes on to the next BO if these are refused.
  */
 static bool vnpu_ttm_eviction_valuable(struct ttm_buffer_object *tbo,
 				       const struct ttm_place *place)
 {
-	struct vnpu_device *vdev = ttm_to_vnpu_device(tbo->bdev);
+	struct dma_resv *resv = tbo->base.resv;
 
-	return ttm_bo_eviction_valuable(tbo, place) &&
-	       !(tbo->deleted && vnpu_validate_busy(vdev, tbo->base.resv,
-						    DMA_RESV_USAGE_BOOKKEEP));
+	if (!ttm_bo_eviction_valuable(tbo, place))
+		return false;
+	if (tbo->resource->mem_type != TTM_PL_VRAM)
+		return dma_resv_test_signaled(resv, DMA_RESV_USAGE_BOOKKEEP);
+
+	return !vnpu_ttm_eviction_waits(tbo) ||
+	       !vnpu_validate_busy(ttm_to_vnpu_device(tbo->bdev), resv,
+				   DMA_RESV_USAGE_BOOKKEEP);
 }
 
 static void vnpu_ttm_swap_notify(struct ttm_buffer_object *tbo)
@@ -383,7 +405,7 @@ static unsigned long vnpu_ttm_io_mem_pfn(struct ttm_buffer_object *tbo,
 	return (vdev->aperture_phys + offset) >> PAGE_SHIFT;
 }
 
-/* A debugger reads or writes the mapping of its child. */
+/* For vnpu_bo_vm_access(): content there. */
 static int vnpu_ttm_access_memory(struct ttm_buffer_object *tbo,
 				  unsigned long offset, void *buf, int len,
 				  int write)
@@ -391,12 +413,9 @@ static int vnpu_ttm_access_memory(struct ttm_buffer_object *tbo,
 	struct vnpu_device *vdev = ttm_to_vnpu_device(tbo->bdev);
 	struct vnpu_bo *bo = ttm_to_vnpu_bo(tbo);
 	struct vnpu_res_cursor cur;
-	int idx, ret;
+	int idx, ret = 0;
 
-	ret = vnpu_bo_settle(bo, true);
-	if (ret)
-		return ret;
-	if (bo->lost || bo->dirty || !vnpu_ttm_bo_is_visible(tbo))
+	if (!vnpu_ttm_bo_is_visible(tbo))
 		return -EIO;
 	if (!drm_dev_enter(&vdev->drm, &idx))
 		return -EIO;

@@ -110,6 +110,26 @@ bool vnpu_validate_busy(struct vnpu_device *vdev, struct dma_resv *resv,
 }
 
 /**
+ * vnpu_validate_will_wait() - Whether the current task has found busy memory
+ * @vdev: Device.
+ *
+ * Return: true if vnpu_validate_again() is going to wait for it.
+ */
+bool vnpu_validate_will_wait(struct vnpu_device *vdev)
+{
+	struct vnpu_room *room = &vdev->room;
+	struct vnpu_validate *v;
+	bool found = false;
+
+	spin_lock(&room->users_lock);
+	list_for_each_entry(v, &room->users, link)
+		found |= v->task == current && v->busy;
+	spin_unlock(&room->users_lock);
+
+	return found;
+}
+
+/**
  * vnpu_validate_begin() - Be about to make BOs resident
  * @v: Told what the lock is like.
  * @vdev: Device.

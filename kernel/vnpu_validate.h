@@ -69,5 +69,6 @@ void vnpu_validate_end(struct vnpu_validate *v);
 
 bool vnpu_validate_busy(struct vnpu_device *vdev, struct dma_resv *resv,
 			enum dma_resv_usage usage);
+bool vnpu_validate_will_wait(struct vnpu_device *vdev);
 
 #endif
