@@ -222,18 +222,40 @@ static int vnpu_bo_clear_again(struct vnpu_bo *bo)
 	return 0;
 }
 
-int vnpu_bo_settle(struct vnpu_bo *bo, bool interruptible)
+/* Waits for @fence, with no lock held, and consumes it. */
+static int vnpu_bo_wait(struct dma_fence *fence)
 {
-	long ret;
+	long ret = dma_fence_wait(fence, true);
 
-	if (bo->content) {
-		ret = dma_fence_wait(bo->content, interruptible);
-		if (ret < 0)
+	dma_fence_put(fence);
+	return min(ret, 0L);
+}
+
+/*
+ * Takes the reservation when the content is there, or known to be lost. Who moves
+ * the BO may need the reservation of its VM, and the lock for all that make room,
+ * so neither is held during the wait.
+ */
+static int vnpu_bo_lock_settled(struct vnpu_bo *bo)
+{
+	struct dma_fence *fence;
+	int ret;
+
+	do {
+		ret = dma_resv_lock_interruptible(bo->ttm.base.resv, NULL);
+		if (ret)
 			return ret;
-	}
 
-	vnpu_bo_check_content(bo);
-	return 0;
+		vnpu_bo_check_content(bo);
+		if (!bo->content)
+			return 0;
+
+		fence = dma_fence_get(bo->content);
+		dma_resv_unlock(bo->ttm.base.resv);
+		ret = vnpu_bo_wait(fence);
+	} while (!ret);
+
+	return ret;
 }
 
 void vnpu_bo_moved(struct vnpu_bo *bo)
@@ -259,8 +281,8 @@ int vnpu_bo_validate(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx)
 	if (!bo->ttm.pin_count) {
 		vnpu_placement_device(&placement, bo);
 		ret = ttm_bo_validate(&bo->ttm, &placement.base, ctx);
-		if (ret == -ENOSPC &&
-		    bo->placements & VNPU_PLACEMENT_SYSTEM)
+		if (ret == -ENOSPC && bo->placements & VNPU_PLACEMENT_SYSTEM &&
+		    !vnpu_validate_will_wait(to_vnpu_device(bo->ttm.base.dev)))
 			ret = -ENOMEM;
 		if (ret)
 			return ret;
@@ -308,16 +330,6 @@ static int vnpu_bo_populate(struct vnpu_bo *bo)
 	return ret == -EINTR ? -ERESTARTSYS : ret;
 }
 
-/* For memory that others are about to use. */
-static int vnpu_bo_wait_moves(struct vnpu_bo *bo)
-{
-	long ret;
-
-	ret = dma_resv_wait_timeout(bo->ttm.base.resv, DMA_RESV_USAGE_KERNEL,
-				    true, MAX_SCHEDULE_TIMEOUT);
-	return ret < 0 ? ret : 0;
-}
-
 /* May be called with other reservations held. */
 struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 				      u64 *vram_offset)
@@ -361,10 +373,16 @@ void vnpu_bo_free_kernel(struct vnpu_bo *bo)
 	vnpu_bo_put(bo);
 }
 
-/* In system memory, with its content there, until ttm_bo_unpin(). */
+/*
+ * In system memory until ttm_bo_unpin(). Its content may still be on its way, see
+ * vnpu_bo_wait_content(). -EBUSY: a job has to end first, see vnpu_bo_wait_idle().
+ */
 int vnpu_bo_pin_system(struct vnpu_bo *bo)
 {
-	struct ttm_operation_ctx ctx = { .interruptible = true };
+	struct ttm_operation_ctx ctx = {
+		.interruptible = true,
+		.no_wait_gpu = true,
+	};
 	struct vnpu_placement placement;
 	int ret;
 
@@ -382,16 +400,68 @@ int vnpu_bo_pin_system(struct vnpu_bo *bo)
 	if (ret)
 		return ret;
 
-	ret = vnpu_bo_settle(bo, true);
-	if (!ret)
-		ret = vnpu_bo_wait_moves(bo);
-	if (ret)
-		return ret;
-	if (bo->lost || bo->dirty)
-		return -EIO;
-
 	ttm_bo_pin(&bo->ttm);
 	return 0;
+}
+
+/* A reference to a fence that has not signalled, or NULL. */
+static struct dma_fence *vnpu_bo_pending(struct vnpu_bo *bo, enum dma_resv_usage usage)
+{
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence;
+
+	dma_resv_for_each_fence(&cursor, bo->ttm.base.resv, usage, fence)
+		if (!dma_fence_is_signaled(fence))
+			return dma_fence_get(fence);
+
+	return NULL;
+}
+
+/* Takes the reservation when fences of this usage have signalled. */
+static int vnpu_bo_lock_after(struct vnpu_bo *bo, enum dma_resv_usage usage)
+{
+	struct dma_fence *fence;
+	int ret;
+
+	do {
+		ret = dma_resv_lock_interruptible(bo->ttm.base.resv, NULL);
+		if (ret)
+			return ret;
+
+		fence = vnpu_bo_pending(bo, usage);
+		if (!fence)
+			return 0;
+
+		dma_resv_unlock(bo->ttm.base.resv);
+		ret = vnpu_bo_wait(fence);
+	} while (!ret);
+
+	return ret;
+}
+
+/* Until no job uses the BO. */
+int vnpu_bo_wait_idle(struct vnpu_bo *bo)
+{
+	int ret = vnpu_bo_lock_after(bo, DMA_RESV_USAGE_BOOKKEEP);
+
+	if (!ret)
+		dma_resv_unlock(bo->ttm.base.resv);
+	return ret;
+}
+
+/* Of a pinned BO: -EIO if it is lost. */
+int vnpu_bo_wait_content(struct vnpu_bo *bo)
+{
+	int ret = vnpu_bo_lock_after(bo, DMA_RESV_USAGE_KERNEL);
+
+	if (ret)
+		return ret;
+
+	vnpu_bo_check_content(bo);
+	if (bo->lost || bo->dirty)
+		ret = -EIO;
+	dma_resv_unlock(bo->ttm.base.resv);
+	return ret;
 }
 
 /* Segments */
@@ -480,10 +550,13 @@ void vnpu_res_next(struct vnpu_res_cursor *cur, u64 n)
 
 /* Page faults */
 
-/* Moves the BO to where the CPU can map it. */
-static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo)
+/* Moves the BO to where the CPU can map it. @wait: set to a fence that comes first. */
+static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo, struct dma_fence **wait)
 {
-	struct ttm_operation_ctx ctx = { .interruptible = true };
+	struct ttm_operation_ctx ctx = {
+		.interruptible = true,
+		.no_wait_gpu = true,
+	};
 	struct vnpu_placement placement;
 	int ret;
 
@@ -498,21 +571,12 @@ static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo)
 		return VM_FAULT_NOPAGE;
 	if (ret == -ENOMEM)
 		return VM_FAULT_OOM;
+	if (ret == -EBUSY) {
+		*wait = vnpu_bo_pending(bo, DMA_RESV_USAGE_BOOKKEEP);
+		return *wait ? VM_FAULT_RETRY : VM_FAULT_NOPAGE;
+	}
 
 	return ret ? VM_FAULT_SIGBUS : 0;
-}
-
-/* A reference to the fence of a move that has not finished, or NULL. */
-static struct dma_fence *vnpu_bo_pending_move(struct vnpu_bo *bo)
-{
-	struct dma_resv_iter cursor;
-	struct dma_fence *fence;
-
-	dma_resv_for_each_fence(&cursor, bo->ttm.base.resv, DMA_RESV_USAGE_KERNEL, fence)
-		if (!dma_fence_is_signaled(fence))
-			return dma_fence_get(fence);
-
-	return NULL;
 }
 
 /* @wait: set to a fence that has to signal first. */
@@ -526,11 +590,11 @@ static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo, struct vm_fault *vm
 	if (bo->dirty && vnpu_bo_clear_again(bo))
 		return VM_FAULT_SIGBUS;
 
-	ret = vnpu_bo_fault_move(bo);
+	ret = vnpu_bo_fault_move(bo, wait);
 	if (ret)
 		return ret;
 
-	*wait = vnpu_bo_pending_move(bo);
+	*wait = vnpu_bo_pending(bo, DMA_RESV_USAGE_KERNEL);
 	if (*wait)
 		return VM_FAULT_RETRY;
 
@@ -653,22 +717,17 @@ static int vnpu_bo_vm_access(struct vm_area_struct *vma, unsigned long addr, voi
 	if (len < 1 || offset + len > tbo->base.size)
 		return -EIO;
 
-	ret = dma_resv_lock_interruptible(tbo->base.resv, NULL);
+	ret = vnpu_bo_lock_settled(bo);
 	if (ret)
 		return ret;
 
-	ret = vnpu_bo_settle(bo, true);
-	if (!ret && (bo->lost || bo->dirty))
+	if (bo->lost || bo->dirty)
 		ret = -EIO;
-	if (ret)
-		goto out_unlock;
-
-	if (tbo->resource->mem_type == TTM_PL_VRAM)
+	else if (tbo->resource->mem_type == TTM_PL_VRAM)
 		ret = tbo->bdev->funcs->access_memory(tbo, offset, buf, len, write);
 	else
 		ret = vnpu_bo_access_pages(bo, offset, buf, len, write);
 
-out_unlock:
 	dma_resv_unlock(tbo->base.resv);
 	return ret;
 }
@@ -712,6 +771,10 @@ static struct sg_table *vnpu_gem_get_sg_table(struct drm_gem_object *obj)
 	return drm_prime_pages_to_sg(obj->dev, tt->pages, tt->num_pages);
 }
 
+/*
+ * The caller has the reservation, so nothing is waited for: -EBUSY. Where another
+ * driver is attached the content is there.
+ */
 static int vnpu_gem_vmap(struct drm_gem_object *obj, struct iosys_map *map)
 {
 	struct vnpu_bo *bo = to_vnpu_bo(obj);
@@ -724,7 +787,13 @@ static int vnpu_gem_vmap(struct drm_gem_object *obj, struct iosys_map *map)
 	if (ret)
 		return ret;
 
-	ret = ttm_bo_vmap(&bo->ttm, map);
+	vnpu_bo_check_content(bo);
+	if (bo->content)
+		ret = -EBUSY;
+	else if (bo->lost || bo->dirty)
+		ret = -EIO;
+	else
+		ret = ttm_bo_vmap(&bo->ttm, map);
 	if (ret)
 		ttm_bo_unpin(&bo->ttm);
 	return ret;

@@ -194,9 +194,10 @@ void vnpu_bo_set_content(struct vnpu_bo *bo, struct dma_fence *fence);
 void vnpu_bo_check_content(struct vnpu_bo *bo);
 /* Of a new place, or of the old one if the clear failed: queues a job. */
 int vnpu_bo_clear(struct vnpu_bo *bo, struct ttm_resource *res);
-/* Waits until bo->lost is final. */
-int vnpu_bo_settle(struct vnpu_bo *bo, bool interruptible);
 int vnpu_bo_pin_system(struct vnpu_bo *bo);
+/* Both wait, interruptibly, with the reservation not held. */
+int vnpu_bo_wait_idle(struct vnpu_bo *bo);
+int vnpu_bo_wait_content(struct vnpu_bo *bo);
 
 int vnpu_ioctl_bo_create(struct drm_device *drm, void *data,
 			 struct drm_file *file);

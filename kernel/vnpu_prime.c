@@ -28,12 +28,63 @@
  * are given back, because they are for a device that is gone.
  */
 
+/*
+ * Pins the BO, which may have to be moved first. That may take as long as jobs that
+ * use it, and the reservation is not held meanwhile.
+ */
+static int vnpu_prime_attach(struct dma_buf *dma_buf, struct dma_buf_attachment *attach)
+{
+	struct vnpu_bo *bo = to_vnpu_bo((struct drm_gem_object *)dma_buf->priv);
+	int ret;
+
+	do {
+		ret = drm_gem_map_attach(dma_buf, attach);
+		if (ret == -EBUSY)
+			ret = vnpu_bo_wait_idle(bo) ?: -EBUSY;
+	} while (ret == -EBUSY);
+	if (ret)
+		return ret;
+
+	ret = vnpu_bo_wait_content(bo);
+	if (ret)
+		drm_gem_map_detach(dma_buf, attach);
+	return ret;
+}
+
+static const struct dma_buf_ops vnpu_dma_buf_ops = {
+	.attach = vnpu_prime_attach,
+	.detach = drm_gem_map_detach,
+	.map_dma_buf = drm_gem_map_dma_buf,
+	.unmap_dma_buf = drm_gem_unmap_dma_buf,
+	.release = drm_gem_dmabuf_release,
+	.mmap = drm_gem_dmabuf_mmap,
+	.vmap = drm_gem_dmabuf_vmap,
+	.vunmap = drm_gem_dmabuf_vunmap,
+};
+
 struct dma_buf *vnpu_prime_export(struct drm_gem_object *obj, int flags)
 {
+	struct dma_buf_export_info info = {
+		.exp_name = KBUILD_MODNAME,
+		.owner = THIS_MODULE,
+		.ops = &vnpu_dma_buf_ops,
+		.size = obj->size,
+		.flags = flags,
+		.priv = obj,
+		.resv = obj->resv,
+	};
+
 	if (vnpu_bo_is_private(to_vnpu_bo(obj)))
 		return ERR_PTR(-EPERM);
 
-	return drm_gem_prime_export(obj, flags);
+	return drm_gem_dmabuf_export(obj->dev, &info);
+}
+
+static bool vnpu_prime_is_own(struct drm_device *drm, struct dma_buf *dma_buf)
+{
+	const struct drm_gem_object *obj = dma_buf->priv;
+
+	return dma_buf->ops == &vnpu_dma_buf_ops && obj->dev == drm;
 }
 
 /* Own dma-bufs become the object that they came from. */
@@ -43,6 +94,12 @@ struct drm_gem_object *vnpu_prime_import(struct drm_device *drm,
 	struct vnpu_device *vdev = to_vnpu_device(drm);
 	struct drm_gem_object *obj;
 	int idx;
+
+	if (vnpu_prime_is_own(drm, dma_buf)) {
+		obj = dma_buf->priv;
+		drm_gem_object_get(obj);
+		return obj;
+	}
 
 	if (!drm_dev_enter(drm, &idx))
 		return ERR_PTR(-ENODEV);

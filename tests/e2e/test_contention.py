@@ -2,10 +2,12 @@
 """Clients that want the same VRAM: nobody waits for another's job with a lock that all need."""
 
 import errno
+import os
 import signal
 
 import pytest
 from support import MIB, PAGE, Copier, Gate, Windows, raises_errno
+from vgem import Vgem
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.accel.queue import lasting_submit
@@ -191,3 +193,74 @@ def test_new_address_spaces_where_memory_is_still_being_evicted(guest):
     assert not create.done()
     hog.release()
     assert create.result() == 0
+
+
+class Shared(Hog):
+    """The hog has a BO that is being evicted, and that others may have, too."""
+
+    def __init__(self, guest):
+        super().__init__(guest)
+        self.bo, self.va = self.copier.buffer(24 * MIB, VRAM)
+        self.windows = Windows(self.dev.proc, self.bo.size)
+        self.windows.fill(self.bo, 0)
+        self.thread = self.dev.proc.thread()
+        self.thread.syscall("getpid")
+        raw = bytes(lasting_submit(self.dev.proc, self.second.id))
+        self.submit = self.dev.proc.alloc(len(raw))
+        self.submit.write(raw)
+        self.hang()
+
+    def start_submit(self):
+        """Needs the reservation of the BO. Maps nothing: a debugger holds the mmap lock."""
+        addr = self.submit.addr
+        return self.thread.syscall_async("ioctl", self.dev.fd, abi.DRM_IOCTL_VNPU_SUBMIT, addr)
+
+
+def test_debugger_that_waits_for_content(guest):
+    """Reads what is being evicted, and keeps nobody from anything."""
+    hog = Shared(guest)
+    debugger = guest.spawn()
+    fd = debugger.open(f"/proc/{hog.dev.proc.pid}/mem", os.O_RDWR)
+    buffer = debugger.alloc(PAGE)
+    client(guest).bo_create(48 * MIB, placement=VRAM)
+    read = debugger.syscall_async("pread64", fd, buffer.addr, PAGE, hog.bo.map().addr)
+    read.wait_blocked(timeout_s=5)
+    submit = hog.start_submit()
+    check_nobody_is_held_up(guest)
+    assert submit.result(timeout_s=5) == 0
+    assert not read.done()
+    hog.release()
+    assert read.result() == PAGE
+
+
+def test_importer_that_waits_for_content(guest):
+    """A driver attaches to a BO that a job uses; the BO stays in use, and is moved."""
+    hog = Shared(guest)
+    fd = hog.bo.export()
+    importer = Vgem(hog.dev.proc.fork())
+    arg = bytes(abi.PrimeHandle(fd=fd))
+    attach = importer.proc.syscall_async(
+        "ioctl", importer.fd, abi.DRM_IOCTL_PRIME_FD_TO_HANDLE, arg
+    )
+    attach.wait_blocked(timeout_s=5)
+    submit = hog.start_submit()
+    check_nobody_is_held_up(guest)
+    assert submit.result(timeout_s=5) == 0
+    assert not attach.done()
+    hog.release()
+    assert attach.result() == 0
+    hog.windows.check(hog.bo, 0)
+
+
+def test_importer_that_is_killed_while_it_waits(guest):
+    hog = Shared(guest)
+    fd = hog.bo.export()
+    importer = Vgem(hog.dev.proc.fork())
+    arg = bytes(abi.PrimeHandle(fd=fd))
+    importer.proc.syscall_async(
+        "ioctl", importer.fd, abi.DRM_IOCTL_PRIME_FD_TO_HANDLE, arg
+    ).wait_blocked(timeout_s=5)
+    importer.proc.kill(signal.SIGKILL)
+    importer.proc.wait(5)
+    hog.release()
+    hog.windows.check(hog.bo, 0)
