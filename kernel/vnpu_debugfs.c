@@ -10,6 +10,7 @@
 #include <drm/drm_debugfs.h>
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
+#include <drm/drm_print.h>
 
 #include "vnpu_debugfs.h"
 #include "vnpu_device.h"
@@ -84,6 +85,15 @@ static int vnpu_debugfs_queues(struct seq_file *m, void *data)
 	return 0;
 }
 
+static int vnpu_debugfs_page_tables(struct seq_file *m, void *data)
+{
+	struct drm_debugfs_entry *entry = m->private;
+	struct drm_printer p = drm_seq_file_printer(m);
+
+	vnpu_ptpool_print(to_vnpu_device(entry->dev), &p);
+	return 0;
+}
+
 /* Any write resets the device, as if a queue of the kernel had hung. */
 static int vnpu_debugfs_reset(void *data, u64 value)
 {
@@ -99,6 +109,7 @@ void vnpu_debugfs_init(struct vnpu_device *vdev)
 {
 	drm_debugfs_add_file(&vdev->drm, "queues", vnpu_debugfs_queues, NULL);
 	drm_debugfs_add_file(&vdev->drm, "ring_latency", vnpu_latency_show, NULL);
+	drm_debugfs_add_file(&vdev->drm, "page_tables", vnpu_debugfs_page_tables, NULL);
 	debugfs_create_file_unsafe("reset", 0200, vdev->drm.accel->debugfs_root, vdev,
 				   &vnpu_debugfs_reset_fops);
 	vnpu_ttm_debugfs_init(vdev, vdev->drm.accel);

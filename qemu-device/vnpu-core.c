@@ -52,6 +52,9 @@ VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
 
 void vnpu_core_free(VnpuCore *c)
 {
+    while (c->holds) {
+        vnpu_hold_free(c, c->holds);
+    }
     for (unsigned i = 0; i < c->nengines; i++) {
         vnpu_exec_free(c->engine[i].exec);
         qemu_cond_destroy(&c->engine[i].work);
@@ -70,6 +73,7 @@ static void core_reset(VnpuCore *c)
     vnpu_quiesce(c, VNPU_QUIESCE_ABORT);
     for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
         vnpu_cmd_drop(&c->queue[n]);
+        vnpu_probe_forget(c, n);
         c->queue[n] = (VnpuQueue) {};
     }
     memset(c->ctx, 0, sizeof(c->ctx));

@@ -79,6 +79,21 @@ void vnpu_engine_submit(VnpuEngine *e)
     qemu_mutex_unlock(&c->lock);
 }
 
+void vnpu_engine_hold(VnpuEngine *e)
+{
+    e->job.completed = false;
+    e->job.ns = 0;
+    WITH_QEMU_LOCK_GUARD(&e->core->lock) {
+        e->phase = VNPU_PHASE_HELD;
+    }
+}
+
+bool vnpu_engine_held(VnpuEngine *e)
+{
+    QEMU_LOCK_GUARD(&e->core->lock);
+    return e->phase == VNPU_PHASE_HELD;
+}
+
 bool vnpu_engine_done(VnpuEngine *e)
 {
     QEMU_LOCK_GUARD(&e->core->lock);
@@ -207,6 +222,9 @@ void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how)
         }
         if (how == VNPU_QUIESCE_ABORT) {
             vnpu_engine_stop(e);
+            vnpu_engine_release(e);
+        } else if (vnpu_engine_held(e)) {
+            /* prepared anew and held again when it goes on */
             vnpu_engine_release(e);
         } else {
             vnpu_engine_wait(e);

@@ -25,6 +25,7 @@
 #include "qemu/thread.h"
 #include "vnpu-core.h"
 #include "vnpu-exec.h"
+#include "vnpu-probe.h"
 #include "vnpu-tlb.h"
 
 #define VNPU_GET(val, field) (((val) & field##_MASK) >> field##_SHIFT)
@@ -120,6 +121,7 @@ typedef enum VnpuPhase {
     VNPU_PHASE_IDLE,
     VNPU_PHASE_QUEUED,          /* for the thread to take */
     VNPU_PHASE_RUNNING,         /* owned by the thread */
+    VNPU_PHASE_HELD,            /* prepared, and not to be started yet */
     VNPU_PHASE_DONE,            /* for vnpu_run() to collect */
 } VnpuPhase;
 
@@ -176,6 +178,11 @@ typedef struct VnpuQueue {
     bool invalidating;          /* INVALIDATE waits for jobs older than this */
     uint64_t inval_serial;
     uint32_t inval_ctx;         /* or VNPU_EVERY_CONTEXT */
+
+    /* vnpu-probe.c, of the work at hand */
+    VnpuHold *hold;             /* the rule that holds it, or NULL */
+    VnpuSite hold_site;
+    uint32_t passed;            /* sites where that was decided */
 } VnpuQueue;
 
 #define VNPU_EVERY_CONTEXT UINT32_MAX
@@ -229,6 +236,7 @@ struct VnpuCore {
     uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)]; /* to be raised */
     bool recheck;               /* look at the blocked WAITs */
     bool resting;               /* until vnpu_wake(): see vnpu_run() */
+    VnpuHold *holds;            /* oldest first */
 
     QemuMutex lock;             /* phase of the engines, quit */
     QemuCond idle;              /* an engine has finished a part */
@@ -327,6 +335,29 @@ void vnpu_ring_entry_done(VnpuQueue *q);
 /* Take back an engine's finished part */
 void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e);
 
+/* vnpu-probe.c: see vnpu-probe.h */
+bool vnpu_probe_decide(VnpuCore *c, const VnpuPoint *p);
+/* The work of a queue is over: nothing of it is held */
+void vnpu_probe_forget(VnpuCore *c, unsigned queue);
+
+/* Is this work held? To be asked each time that it could go on */
+static inline bool vnpu_probe(VnpuCore *c, const VnpuPoint *p)
+{
+    return unlikely(c->holds || c->queue[p->queue].hold) &&
+           vnpu_probe_decide(c, p);
+}
+
+/* The work at a site is done: what comes next is decided anew */
+static inline void vnpu_probe_next(VnpuQueue *q, VnpuSite site)
+{
+    q->passed &= ~(1u << site);
+}
+
+static inline bool vnpu_queue_held(const VnpuQueue *q, VnpuSite site)
+{
+    return q->hold && q->hold_site == site;
+}
+
 /* vnpu-event.c */
 void vnpu_event_config(VnpuCore *c, uint32_t val);
 void vnpu_event_fault(VnpuCore *c, unsigned n, const VnpuFault *f,
@@ -398,6 +429,9 @@ typedef enum VnpuQuiesce {
 bool vnpu_engines_start(VnpuCore *c, Error **errp);
 /* End the threads; what they have not finished is aborted */
 void vnpu_engines_stop(VnpuCore *c);
+/* Keep the engine with its prepared job until it is handed over */
+void vnpu_engine_hold(VnpuEngine *e);
+bool vnpu_engine_held(VnpuEngine *e);
 /* Hand over a prepared job, or run it at once if it is short */
 void vnpu_engine_submit(VnpuEngine *e);
 /* The queue whose packet the engine has begun, or -1; between parts too */

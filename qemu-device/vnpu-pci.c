@@ -467,12 +467,14 @@ static void vnpu_exit(PCIDevice *pci)
 static void vnpu_init(Object *obj)
 {
     PCI_DEVICE(obj)->max_bounce_buffer_size = 0;
+    vnpu_hold_init(VNPU(obj));
 }
 
 static void vnpu_finalize(Object *obj)
 {
     VnpuState *s = VNPU(obj);
 
+    vnpu_hold_finalize(s);
     g_clear_pointer(&s->core, vnpu_core_free);
 }
 
@@ -514,6 +516,7 @@ static void vnpu_class_init(ObjectClass *klass, VnpuClassData *data)
     dc->vmsd = &vmstate_vnpu;
     dc->desc = "Virtual NPU";
     device_class_set_props(dc, vnpu_properties);
+    vnpu_hold_class_init(klass);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 }
 

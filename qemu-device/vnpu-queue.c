@@ -72,6 +72,7 @@ void vnpu_queue_fault(VnpuCore *c, unsigned n, const VnpuFault *f, uint64_t ip,
     q->fault_ip = ip;
     q->waiting = false;
     q->invalidating = false;
+    vnpu_probe_forget(c, n);
     vnpu_event_fault(c, n, f, ip, arg);
 }
 
@@ -111,6 +112,7 @@ void vnpu_queue_reset(VnpuCore *c, unsigned n)
         }
     }
     vnpu_cmd_drop(q);
+    vnpu_probe_forget(c, n);
     *q = (VnpuQueue) {
         .base = q->base,
         .config = q->config,

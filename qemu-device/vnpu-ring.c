@@ -217,8 +217,32 @@ static bool ring_run(VnpuCore *c, unsigned n, const RingEntry *e,
     return ring_ops[opcode].run(c, n, e, f);
 }
 
+/* Is the entry held? It has not been checked yet. */
+static bool ring_held(VnpuCore *c, unsigned n, const RingEntry *e)
+{
+    uint32_t opcode = VNPU_GET(le32_to_cpu(e->dw[0]), VNPU_PKT_HDR_OPCODE);
+    VnpuPoint point = {
+        .site = VNPU_SITE_ENTRY,
+        .queue = n,
+        .engine = vnpu_queue_engine(&c->queue[n]),
+        .context = opcode == VNPU_OP_RING_INVALIDATE
+                   ? le32_to_cpu(e->invalidate.context) : c->queue[n].context,
+        .opcode = opcode,
+        /* those that have an address have it at the same place */
+        .addr = le64_to_cpu(e->indirect.addr),
+    };
+
+    return vnpu_probe(c, &point);
+}
+
+QEMU_BUILD_BUG_ON(offsetof(struct vnpu_pkt_ring_indirect, addr) !=
+                  offsetof(struct vnpu_pkt_ring_fence, addr));
+QEMU_BUILD_BUG_ON(offsetof(struct vnpu_pkt_ring_indirect, addr) !=
+                  offsetof(struct vnpu_pkt_ring_invalidate, addr));
+
 void vnpu_ring_entry_done(VnpuQueue *q)
 {
+    vnpu_probe_next(q, VNPU_SITE_ENTRY);
     q->head++;
     q->progress++;
 }
@@ -241,7 +265,7 @@ bool vnpu_ring_step(VnpuCore *c, unsigned n)
         vnpu_ring_entry_done(q);
         return true;
     }
-    if (q->head == q->tail) {
+    if (q->head == q->tail || vnpu_queue_held(q, VNPU_SITE_ENTRY)) {
         return false;
     }
 
@@ -255,6 +279,9 @@ bool vnpu_ring_step(VnpuCore *c, unsigned n)
         vnpu_fail(&f, VNPU_FAULT_DMA, VNPU_ACCESS_FETCH, span.addr);
         vnpu_queue_fault(c, n, &f, q->head, 0);
         return true;
+    }
+    if (ring_held(c, n, &e)) {
+        return false;
     }
     if (!ring_run(c, n, &e, &f)) {
         vnpu_queue_fault(c, n, &f, q->head, ldq_le_p(e.dw));

@@ -29,6 +29,8 @@ static void sched_packet_done(VnpuCore *c, VnpuQueue *q, VnpuEngine *e,
     q->waiting = false;
     q->part_pos = 0;
     q->cmd_pos += vnpu_packet_dwords(job) * 4;
+    vnpu_probe_next(q, VNPU_SITE_PACKET);
+    vnpu_probe_next(q, VNPU_SITE_PART);
     if (q->cmd_pos >= q->cmd_size) {
         vnpu_cmd_drop(q);
         vnpu_ring_entry_done(q);
@@ -39,6 +41,30 @@ static void sched_packet_fault(VnpuCore *c, const VnpuJob *job,
                                const VnpuFault *f)
 {
     vnpu_queue_fault(c, job->queue, f, job->ip, vnpu_packet_arg(job));
+}
+
+static bool sched_held(VnpuCore *c, const VnpuEngine *e, VnpuSite site)
+{
+    const VnpuJob *job = &e->job;
+    VnpuPoint point = {
+        .site = site,
+        .queue = job->queue,
+        .engine = e->index,
+        .context = job->ctx,
+        .opcode = VNPU_GET(le32_to_cpu(job->pkt.dw[0]), VNPU_PKT_HDR_OPCODE),
+        .addr = job->ip,
+    };
+
+    return vnpu_probe(c, &point);
+}
+
+/* Hand a part to the engine that it is prepared for */
+static void sched_part_submit(VnpuCore *c, VnpuEngine *e)
+{
+    vnpu_engine_submit(e);
+    if (c->threads && vnpu_engine_done(e)) {
+        vnpu_engine_collect(c, e);
+    }
 }
 
 /* Map and start the next part of the engine's packet, or all of it */
@@ -55,10 +81,11 @@ static void sched_part_start(VnpuCore *c, VnpuEngine *e)
         sched_packet_fault(c, job, &f);
         return;
     }
-    vnpu_engine_submit(e);
-    if (c->threads && vnpu_engine_done(e)) {
-        vnpu_engine_collect(c, e);
+    if (sched_held(c, e, VNPU_SITE_PART)) {
+        vnpu_engine_hold(e);
+        return;
     }
+    sched_part_submit(c, e);
 }
 
 void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e)
@@ -81,6 +108,7 @@ void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e)
     job->pos += job->part;
     q->part_pos = job->pos;
     q->part_carry = job->carry;
+    vnpu_probe_next(q, VNPU_SITE_PART);
     vnpu_engine_release(e);
     if (job->pos >= job->total) {
         sched_packet_done(c, q, e, job);
@@ -97,10 +125,13 @@ static void sched_packet_start(VnpuCore *c, unsigned n, VnpuEngine *e)
     VnpuStep step = VNPU_STEP_FAULT;
     VnpuFault f;
 
-    e->last = n;
     if (vnpu_packet_fetch(c, n, job, &f)) {
+        if (sched_held(c, e, VNPU_SITE_PACKET)) {
+            return;
+        }
         step = vnpu_packet_begin(c, job, &f);
     }
+    e->last = n;
     trace_vnpu_packet(c->id, n, e->index, vnpu_packet_name(job), job->ip);
     switch (step) {
     case VNPU_STEP_FAULT:
@@ -158,7 +189,8 @@ static bool sched_ready(const VnpuQueue *q, const VnpuEngine *e)
 {
     /* disabling a queue stops it after the packet, not the part */
     return (vnpu_queue_live(q) || vnpu_queue_parted(q)) && q->cmd_size &&
-           !q->running && !q->waiting && vnpu_queue_engine(q) == e->index;
+           !q->running && !q->waiting && vnpu_queue_engine(q) == e->index &&
+           !vnpu_queue_held(q, VNPU_SITE_PACKET);
 }
 
 /* The queue whose packet an engine takes next, or -1 */
@@ -200,6 +232,13 @@ static bool sched_engine_step(VnpuCore *c, VnpuEngine *e)
 {
     int n;
 
+    if (e->busy && vnpu_engine_held(e)) {
+        if (vnpu_queue_held(&c->queue[e->job.queue], VNPU_SITE_PART)) {
+            return false;
+        }
+        sched_part_submit(c, e);
+        return true;
+    }
     if (e->busy) {
         if (!vnpu_engine_done(e)) {
             sched_outrank(c, e);

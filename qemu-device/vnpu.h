@@ -33,6 +33,7 @@ struct VnpuState {
     uint64_t vram_prop;
     uint64_t aperture_prop;
     HostMemoryBackend *memdev;
+    GHashTable *holds;          /* of VnpuHold, by the tester's number */
     VnpuConfig config;
 };
 
@@ -41,6 +42,11 @@ extern const VMStateDescription vmstate_vnpu;
 /* vnpu-vram.c: allocate VRAM or take the backend's; fills in the config */
 bool vnpu_vram_init(VnpuState *s, Error **errp);
 void vnpu_vram_exit(VnpuState *s);
+
+/* vnpu-hold.c: properties by which a tester holds work */
+void vnpu_hold_class_init(ObjectClass *klass);
+void vnpu_hold_init(VnpuState *s);
+void vnpu_hold_finalize(VnpuState *s);
 
 /* vnpu-abort.c: reads of what does not exist are ones */
 void vnpu_abort_init(PCIDevice *pci);

@@ -7,6 +7,7 @@ import pytest
 from calls import Calls
 
 from vnpu.accel import Device
+from vnpu.hw.holds import Holds
 
 
 def pytest_collection_finish():
@@ -19,6 +20,19 @@ def pytest_collection_finish():
 def other(guest):
     """The device, opened by a second process."""
     return Device.open(guest.spawn())
+
+
+@pytest.fixture
+def holds(machine):
+    """Work of the device that the test holds; let go at its end at the latest."""
+
+    def monitor(command, arguments):
+        with machine.traceless() as qmp:
+            return qmp.cmd(command, arguments)
+
+    made = Holds(monitor)
+    yield made
+    made.clear()
 
 
 @pytest.fixture

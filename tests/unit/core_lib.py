@@ -19,7 +19,14 @@ DEVICE = ROOT / "qemu-device"
 HERE = Path(__file__).resolve().parent / "core"
 
 #: what belongs to the shell, which needs QEMU
-SHELL = ("vnpu-abort.c", "vnpu-iommu.c", "vnpu-pci.c", "vnpu-vram.c", "vnpu-vmstate.c")
+SHELL = (
+    "vnpu-abort.c",
+    "vnpu-hold.c",
+    "vnpu-iommu.c",
+    "vnpu-pci.c",
+    "vnpu-vram.c",
+    "vnpu-vmstate.c",
+)
 #: headers of QEMU that the core includes
 HEADERS = (
     "qapi/error.h",

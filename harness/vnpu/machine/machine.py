@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from vnpu import target
@@ -188,6 +190,18 @@ class Machine:
     def untouched(self) -> bool:
         """Whether nothing but the guest can differ from the state that it came from."""
         return self.process.running and self.qmp.commands == self._commands
+
+    @contextlib.contextmanager
+    def traceless(self) -> Iterator[Qmp]:
+        """The monitor, for commands whose effects are taken back before the machine is given back.
+
+        They do not make it unfit for another test.
+        """
+        before = self.qmp.commands
+        try:
+            yield self.qmp
+        finally:
+            self._commands += self.qmp.commands - before
 
     def resume(self, timeout_s: float) -> None:
         """Let a machine run whose state was loaded, and meet its agent. Raises RigError."""
