@@ -30,7 +30,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup qemu-test check check-bare bench boot menuconfig defconfig doctor lint format unit setup-test abi device device-asan \
-	kunit upstream spec uapi abi-golden clean distclean
+	kunit upstream mutants spec uapi abi-golden clean distclean
 
 help: ## what can be made
 	@echo 'make TARGET [LANE=stock|debug] [KERNEL_VERSION=7.3] [KDIR=DIR] [JOBS=N] [K=EXPRESSION]'
@@ -97,6 +97,9 @@ upstream: $(READY) ## test the patches for other projects' code (builds a kernel
 
 kunit: $(READY) ## the driver's unit tests, inside the debug kernel
 	@$(VNPU) test --lane debug --jobs 1 tests/kunit -- $(ARGS)
+
+mutants: $(READY) ## put known bugs in, one at a time: do the tests notice? ARGS names them
+	@$(PYTHON_BIN) tools/mutants/mutants.py --jobs $(JOBS) $(ARGS)
 
 spec: $(READY) ## regenerate the hardware header and manual from spec/vnpu.yaml
 	@$(PYTHON_BIN) spec/generate.py
