@@ -184,6 +184,15 @@ static inline u32 vnpu_max_file_vms(struct vnpu_device *vdev)
 	return DIV_ROUND_UP(vdev->num_contexts - 1, 2);
 }
 
+/*
+ * How many page tables one open file may have: a quarter of the memory that they
+ * have to be in, which cannot be taken from them.
+ */
+static inline u32 vnpu_max_file_tables(struct vnpu_device *vdev)
+{
+	return vdev->vram.visible_size >> (VNPU_PAGE_SHIFT + 2);
+}
+
 static inline u32 vnpu_read32(struct vnpu_device *vdev, u32 reg)
 {
 	return readl(vdev->regs + reg);

@@ -19,9 +19,9 @@
 
 /*
  * Of an open file: times that its queues have spent on engines, and how many
- * queues, VMs and jobs it has. Referenced by the file, its queues, its VMs and its
- * binds, because a queue may run jobs after the file is gone and the times of a
- * queue are not lost with it.
+ * queues, VMs, jobs and page tables it has. Referenced by the file, its queues, its
+ * VMs, its binds and its tables, because a queue may run jobs after the file is gone
+ * and the times of a queue are not lost with it.
  */
 struct vnpu_stats {
 	struct kref ref;
@@ -33,6 +33,9 @@ struct vnpu_stats {
 
 	/* Of queues, and asynchronous binds. */
 	atomic_t num_jobs;
+
+	/* Pages of the pool, see vnpu_max_file_tables(). */
+	atomic_t num_tables;
 };
 
 struct vnpu_stats *vnpu_stats_get(struct vnpu_stats *stats);

@@ -187,7 +187,7 @@ static struct vnpu_pt_node *node_create(struct vnpu_pt *pt,
 	if (!node)
 		return ERR_PTR(-ENOMEM);
 
-	node->page = pt->ops->alloc(pt->vdev);
+	node->page = pt->ops->alloc(pt);
 	if (IS_ERR(node->page)) {
 		struct vnpu_pt_node *err = ERR_CAST(node->page);
 

@@ -96,8 +96,8 @@ struct vnpu_pt {
  * struct vnpu_pt_ops - Source of page-table pages
  */
 struct vnpu_pt_ops {
-	/** @alloc: A zeroed page or an ERR_PTR; may sleep. */
-	struct vnpu_pt_page *(*alloc)(struct vnpu_device *vdev);
+	/** @alloc: A zeroed page for these tables, or an ERR_PTR; may sleep. */
+	struct vnpu_pt_page *(*alloc)(struct vnpu_pt *pt);
 
 	/** @free: Gives a page back that the device cannot reach. */
 	void (*free)(struct vnpu_device *vdev, struct vnpu_pt_page *page);

@@ -13,6 +13,7 @@
 
 #include "vnpu_bo.h"
 #include "vnpu_device.h"
+#include "vnpu_drv.h"
 #include "vnpu_hw.h"
 #include "vnpu_ptpool.h"
 #include "vnpu_ring.h"
@@ -24,7 +25,8 @@
  * Page tables are written by the CPU through the aperture while jobs that run
  * wait for it, so they have to be where the CPU sees them and may not move. A
  * chunk is a pinned buffer of 64 pages. An empty chunk is given back, but for
- * one that is kept for the next client.
+ * one that is kept for the next client. Nobody can take a page away from a client,
+ * so each has a limit.
  *
  * Pages come back from the scheduler's work, on which eviction may wait, and
  * giving back a chunk takes its reservation. So that is done by a work item.
@@ -180,7 +182,36 @@ static int vnpu_ptpool_get(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 	return ret;
 }
 
-struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev)
+/* Counts @page for an open file, or refuses with -EDQUOT. */
+static int vnpu_ptpool_charge(struct vnpu_device *vdev, struct vnpu_pt_page *page,
+			      struct vnpu_stats *stats)
+{
+	if (!atomic_add_unless(&stats->num_tables, 1, vnpu_max_file_tables(vdev)))
+		return -EDQUOT;
+
+	page->stats = vnpu_stats_get(stats);
+	return 0;
+}
+
+static void vnpu_ptpool_uncharge(struct vnpu_pt_page *page)
+{
+	atomic_dec(&page->stats->num_tables);
+	vnpu_stats_put(page->stats);
+}
+
+/**
+ * vnpu_ptpool_alloc() - Take a page for a table
+ * @vdev: Device.
+ * @stats: Of the open file that it is for.
+ *
+ * May sleep and evict; waits for no fence. Reservations may be held. Takes
+ * &vnpu_ptpool.grow_lock.
+ *
+ * Return: A zeroed page, or an ERR_PTR: -EDQUOT (the client has as many as it may),
+ * -ENOSPC (no visible VRAM, or none yet: see vnpu_validate_again()), -ENOMEM,
+ * -ENODEV, -ERESTARTSYS.
+ */
+struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev, struct vnpu_stats *stats)
 {
 	struct vnpu_pt_page *page;
 	int idx, ret;
@@ -190,9 +221,13 @@ struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev)
 		return ERR_PTR(-ENOMEM);
 	INIT_LIST_HEAD(&page->link);
 
+	ret = vnpu_ptpool_charge(vdev, page, stats);
+	if (ret)
+		goto err_free;
+
 	if (!drm_dev_enter(&vdev->drm, &idx)) {
 		ret = -ENODEV;
-		goto err_free;
+		goto err_uncharge;
 	}
 
 	ret = vnpu_ptpool_get(vdev, page);
@@ -204,15 +239,24 @@ struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev)
 	}
 	drm_dev_exit(idx);
 	if (ret)
-		goto err_free;
+		goto err_uncharge;
 
 	return page;
 
+err_uncharge:
+	vnpu_ptpool_uncharge(page);
 err_free:
 	kfree(page);
 	return ERR_PTR(ret);
 }
 
+/**
+ * vnpu_ptpool_free() - Give a page back
+ * @vdev: Device.
+ * @page: As vnpu_ptpool_alloc() returned it; the device must not use it any more.
+ *
+ * Does not sleep.
+ */
 void vnpu_ptpool_free(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 {
 	struct vnpu_ptpool *pool = &vdev->ptpool;
@@ -225,6 +269,7 @@ void vnpu_ptpool_free(struct vnpu_device *vdev, struct vnpu_pt_page *page)
 	empty = !chunk->used;
 	spin_unlock(&pool->lock);
 
+	vnpu_ptpool_uncharge(page);
 	kfree(page);
 	if (empty)
 		schedule_work(&pool->shrink);

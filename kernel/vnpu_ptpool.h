@@ -15,6 +15,7 @@
 struct drm_printer;
 struct vnpu_device;
 struct vnpu_pt_chunk;
+struct vnpu_stats;
 
 /**
  * struct vnpu_ptpool - The pool of a device
@@ -62,18 +63,15 @@ struct vnpu_pt_page {
 
 	/** @chunk: Where it comes from. */
 	struct vnpu_pt_chunk *chunk;
+
+	/** @stats: Whose it is; a reference. */
+	struct vnpu_stats *stats;
 };
 
 /* Managed by drmm. */
 int vnpu_ptpool_init(struct vnpu_device *vdev);
 
-/*
- * A zeroed page or an ERR_PTR: -ENOSPC (no visible VRAM, or none yet: see
- * vnpu_validate_again()), -ENOMEM, -ENODEV, -ERESTARTSYS.
- * May sleep and evict; waits for no fence; a reservation may be held.
- */
-struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev);
-/* Does not sleep. The device must not use the page any more. */
+struct vnpu_pt_page *vnpu_ptpool_alloc(struct vnpu_device *vdev, struct vnpu_stats *stats);
 void vnpu_ptpool_free(struct vnpu_device *vdev, struct vnpu_pt_page *page);
 
 void vnpu_ptpool_print(struct vnpu_device *vdev, struct drm_printer *p);

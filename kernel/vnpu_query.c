@@ -78,6 +78,7 @@ static int vnpu_query_device(struct vnpu_query *query)
 		.max_syncs = VNPU_MAX_SYNCS,
 		.reset_count = READ_ONCE(vdev->reset_count),
 		.max_jobs = VNPU_MAX_FILE_JOBS,
+		.max_table_bytes = (u64)vnpu_max_file_tables(vdev) << VNPU_PAGE_SHIFT,
 	};
 
 	return vnpu_query_put(query, &info, sizeof(info));

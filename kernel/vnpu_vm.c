@@ -178,8 +178,15 @@ static void ctx_disable(struct vnpu_vm *vm)
 	up_read(&vdev->reset_lock);
 }
 
+static struct vnpu_pt_page *vnpu_vm_alloc_table(struct vnpu_pt *pt)
+{
+	struct vnpu_vm *vm = container_of(pt, struct vnpu_vm, pt);
+
+	return vnpu_ptpool_alloc(vm->vdev, vm->stats);
+}
+
 static const struct vnpu_pt_ops vnpu_vm_pt_ops = {
-	.alloc = vnpu_ptpool_alloc,
+	.alloc = vnpu_vm_alloc_table,
 	.free = vnpu_ptpool_free,
 };
 
@@ -276,7 +283,8 @@ static int vnpu_vm_init_pt(struct vnpu_vm *vm)
 	return ret == -EINTR ? -ERESTARTSYS : ret;
 }
 
-static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev)
+/* Takes no reference of @stats, which pay for the tables. */
+static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev, struct vnpu_stats *stats)
 {
 	struct vnpu_vm *vm;
 	int ret;
@@ -286,6 +294,7 @@ static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev)
 		return ERR_PTR(-ENOMEM);
 
 	vm->vdev = vdev;
+	vm->stats = stats;
 	kref_init(&vm->users);
 	INIT_WORK(&vm->teardown, vnpu_vm_teardown_work);
 	INIT_LIST_HEAD(&vm->rebind);
@@ -488,12 +497,12 @@ int vnpu_ioctl_vm_create(struct drm_device *drm, void *data,
 	if (!atomic_add_unless(&vfile->stats->num_vms, 1, vnpu_max_file_vms(vfile->vdev)))
 		return -EDQUOT;
 
-	vm = vnpu_vm_create(to_vnpu_device(drm));
+	vm = vnpu_vm_create(to_vnpu_device(drm), vfile->stats);
 	if (IS_ERR(vm)) {
 		atomic_dec(&vfile->stats->num_vms);
 		return PTR_ERR(vm);
 	}
-	vm->stats = vnpu_stats_get(vfile->stats);
+	vnpu_stats_get(vm->stats);
 
 	/* From here on another thread may destroy it. */
 	ret = xa_alloc(&vfile->vms, &args->id, vm, XA_LIMIT(1, U32_MAX),

@@ -45,7 +45,7 @@ static struct pt_test {
 	u64 before[TEST_PAGES];
 } *pt_test;
 
-static struct vnpu_pt_page *test_alloc(struct vnpu_device *vdev)
+static struct vnpu_pt_page *test_alloc(struct vnpu_pt *pt)
 {
 	struct pt_test *t = pt_test;
 	int i;

@@ -157,6 +157,7 @@ def test_device_limits(npu):
     assert info.max_submit_cmds >= 16
     assert (info.max_submit_jobs, info.max_bind_ops, info.max_syncs) == (64, 4096, 1024)
     assert info.max_jobs == 4096
+    assert info.max_table_bytes == npu.query_memory().visible_total // 4
 
 
 @pytest.mark.machine(device="sync=on")

@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "d3b8d1aafe59f4929c3d2d674ec8958cdb2361f8fa98661a1f620237f3585f90"
+HEADER_SHA256 = "6075defb14509424ae4b6bf5c5deaef3df80a87ea52aad6d4921f18c691e8d92"
 
 
 
@@ -310,10 +310,13 @@ class DeviceInfo(Struct):
     reset_count: Resets of the whole device since the driver has it; wraps.
     max_jobs: Jobs and asynchronous binds that a client can have at a time, from the call
         on until they are over and the kernel has freed them.
+    max_table_bytes: Page tables that a client can have, those included that were unmapped
+        and are not freed yet. A VM has one table of page_size, and one for each 512 GiB,
+        1 GiB and, where small pages are mapped, 2 MiB of addresses that are in use.
     """
 
     _c_name_ = "struct drm_vnpu_device_info"
-    _size_ = 64
+    _size_ = 72
     _fields_ = (
         Field("features", 0, "u64", symbols=FeatureFlag),
         Field("va_start", 8, "u64"),
@@ -328,6 +331,7 @@ class DeviceInfo(Struct):
         Field("max_syncs", 52, "u32"),
         Field("reset_count", 56, "u32"),
         Field("max_jobs", 60, "u32"),
+        Field("max_table_bytes", 64, "u64"),
     )
     __slots__ = (
         "features",
@@ -343,6 +347,7 @@ class DeviceInfo(Struct):
         "max_syncs",
         "reset_count",
         "max_jobs",
+        "max_table_bytes",
     )
     features: int
     va_start: int
@@ -357,6 +362,7 @@ class DeviceInfo(Struct):
     max_syncs: int
     reset_count: int
     max_jobs: int
+    max_table_bytes: int
 
     def __init__(
         self,
@@ -374,6 +380,7 @@ class DeviceInfo(Struct):
         max_syncs: int = 0,
         reset_count: int = 0,
         max_jobs: int = 0,
+        max_table_bytes: int = 0,
     ) -> None:
         self.features = features
         self.va_start = va_start
@@ -388,6 +395,7 @@ class DeviceInfo(Struct):
         self.max_syncs = max_syncs
         self.reset_count = reset_count
         self.max_jobs = max_jobs
+        self.max_table_bytes = max_table_bytes
 
 
 class RegionInfo(Struct):
@@ -821,8 +829,8 @@ class VmBind(Struct):
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
-    max_syncs syncs, or for maps with too many pages; EDQUOT for more than max_jobs,
-    if asynchronous.
+    max_syncs syncs, or for maps with too many pages; EDQUOT for more than
+    max_table_bytes and, if asynchronous, max_jobs.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
@@ -1138,7 +1146,8 @@ class Submit(Struct):
     Errors: EINVAL also for no job at all and for queues of different VMs;
     ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
     max_submit_cmds command buffers or max_syncs syncs of a job; EDQUOT for more than
-    max_jobs; ENOSPC when the BOs of the VM do not fit into VRAM together.
+    max_jobs, or for more than max_table_bytes when BOs come back to the VM in
+    smaller pieces; ENOSPC when the BOs of the VM do not fit into VRAM together.
 
     flags: Mask of DRM_VNPU_SUBMIT_*.
     pad: Zero.
@@ -1337,8 +1346,8 @@ def vm_bind(
 
     Errors: EINVAL also for a BO that is private to another VM or a range out of
     the BO or the address space; E2BIG for more than max_bind_ops operations or
-    max_syncs syncs, or for maps with too many pages; EDQUOT for more than max_jobs,
-    if asynchronous.
+    max_syncs syncs, or for maps with too many pages; EDQUOT for more than
+    max_table_bytes and, if asynchronous, max_jobs.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
@@ -1443,7 +1452,8 @@ def submit(
     Errors: EINVAL also for no job at all and for queues of different VMs;
     ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
     max_submit_cmds command buffers or max_syncs syncs of a job; EDQUOT for more than
-    max_jobs; ENOSPC when the BOs of the VM do not fit into VRAM together.
+    max_jobs, or for more than max_table_bytes when BOs come back to the VM in
+    smaller pieces; ENOSPC when the BOs of the VM do not fit into VRAM together.
 
     flags: Mask of DRM_VNPU_SUBMIT_*.
     pad: Zero.

@@ -39,7 +39,8 @@ extern "C" {
  * - EFAULT: user memory cannot be read or written
  * - ENOMEM: out of system memory
  * - ENOSPC: out of VRAM: what others use at the moment does not fit beside it
- * - EDQUOT: more VMs, queues or unfinished jobs than one open file may have
+ * - EDQUOT: more VMs, queues, unfinished jobs or page tables than one open file
+ *   may have
  * - EBUSY: all contexts or hardware queues of the device are in use
  * - E2BIG: more than there can ever be: of memory, or elements of an array
  * - ECANCELED: the queue is banned
@@ -229,6 +230,13 @@ struct drm_vnpu_device_info {
 	 * from the call on until they are over and the kernel has freed them.
 	 */
 	__u32 max_jobs;
+
+	/** @max_table_bytes: Page tables that a client can have, those included that
+	 * were unmapped and are not freed yet. A VM has one table of page_size, and
+	 * one for each 512 GiB, 1 GiB and, where small pages are mapped, 2 MiB of
+	 * addresses that are in use.
+	 */
+	__u64 max_table_bytes;
 };
 
 /**
@@ -499,8 +507,8 @@ struct drm_vnpu_vm_bind_op {
  *
  * Errors: EINVAL also for a BO that is private to another VM or a range out of
  * the BO or the address space; E2BIG for more than max_bind_ops operations or
- * max_syncs syncs, or for maps with too many pages; EDQUOT for more than max_jobs,
- * if asynchronous.
+ * max_syncs syncs, or for maps with too many pages; EDQUOT for more than
+ * max_table_bytes and, if asynchronous, max_jobs.
  */
 struct drm_vnpu_vm_bind {
 	/** @vm_id: ID of the VM. */
@@ -683,7 +691,8 @@ struct drm_vnpu_submit_job {
  * Errors: EINVAL also for no job at all and for queues of different VMs;
  * ECANCELED when a queue is banned; E2BIG for more than max_submit_jobs jobs,
  * max_submit_cmds command buffers or max_syncs syncs of a job; EDQUOT for more than
- * max_jobs; ENOSPC when the BOs of the VM do not fit into VRAM together.
+ * max_jobs, or for more than max_table_bytes when BOs come back to the VM in
+ * smaller pieces; ENOSPC when the BOs of the VM do not fit into VRAM together.
  */
 struct drm_vnpu_submit {
 	/** @flags: Mask of DRM_VNPU_SUBMIT_*. */
