@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from vnpu.base.errors import GuestKernelError
+from vnpu.base.errors import GuestKernelError, RigError
 from vnpu.guest import GuestFault, GuestTimeout, ProcessGone
 from vnpu.machine import MachineConfig, findings
 from vnpu.testing import verdict
@@ -467,6 +467,13 @@ def test_log_convicts(lab, text):
         verdict.check_log(machine, expected=[text.partition("+")[0][-20:]])
 
 
+@pytest.mark.lane("stock", "debug")
+def test_boot_is_judged_by_level(lab):
+    """No pattern knows these words; the machine is not given out."""
+    with pytest.raises(GuestKernelError, match="while it booted: .*Malformed early option"):
+        lab.fresh(MachineConfig(npu=False, append="loglevel=odd"))
+
+
 def test_expected_complaint_must_come(lab):
     with lab.fresh(BARE) as machine, pytest.raises(GuestKernelError, match="does not have"):
         verdict.check_log(machine, expected=["never said"])
@@ -532,6 +539,21 @@ def test_panic_is_told_as_the_kernels_fault(lab):
             machine.guest.write_file("/proc/sysrq-trigger", b"c")
         assert time.monotonic() - started < 8, "no deadline had to pass"
         assert "sysrq" in str(info.value)
+
+
+def test_reset_is_told_as_the_kernels_fault(lab):
+    """As by a triple fault: the log does not say a word of it."""
+    with (
+        lab.fresh(BARE) as machine,
+        pytest.raises(GuestKernelError, match="without a word: it reset the machine"),
+    ):
+        machine.guest.write_file("/proc/sysrq-trigger", b"b")
+
+
+def test_restart_that_a_process_asks_for_is_no_fault_of_the_kernel(lab):
+    magic, again, restart = 0xFEE1DEAD, 672274793, 0x1234567
+    with lab.fresh(BARE) as machine, pytest.raises(RigError, match="agent is gone and QEMU ended"):
+        machine.guest.spawn().syscall("reboot", magic, again, restart, 0)
 
 
 def test_hung_guest_is_a_timeout(lab):

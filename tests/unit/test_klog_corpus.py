@@ -32,6 +32,8 @@ def test_reports_are_found(prefix):
     missed = []
     for kind, lines in REPORTS:
         found = findings(log(prefix, lines))
+        if kind is not Kind.CHECKER:  # its end may be a part of any other report
+            found = [item for item in found if item.kind is not Kind.CHECKER]
         if [item.kind for item in found] != [kind]:
             missed.append(f"{[str(item) for item in found]} for {kind}: {lines[0]}")
     found = 1 - len(missed) / len(REPORTS)

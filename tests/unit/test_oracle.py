@@ -4,6 +4,7 @@
 import pytest
 
 from vnpu.klog.oracle import Finding, Kind, classify, findings
+from vnpu.testing.verdict import unexpected
 
 RULE = "=" * 66
 CUT = "------------[ cut here ]------------"
@@ -278,7 +279,7 @@ SAMPLES = {
 
 @pytest.mark.parametrize(("report", "kind"), SAMPLES.values(), ids=SAMPLES)
 def test_every_class_is_found_once_and_whole(report, kind):
-    found = findings(around(report))
+    found = [item for item in findings(around(report)) if item.kind is not Kind.CHECKER]
     assert [item.kind for item in found] == [kind]
     excerpt = found[0].excerpt
     for line in report.strip().splitlines():
@@ -411,6 +412,27 @@ def test_what_drivers_make_others_say(line, kind):
     assert [item.kind for item in findings(stamped(line))] == [kind]
 
 
+CHECKERS = [
+    "turning off the locking correctness validator.",
+    "INFO: lockdep is turned off.",
+    "Disabling lock debugging due to kernel taint",
+    "kmemleak: Kernel memory leak detector disabled",
+    "ODEBUG: Out of memory. ODEBUG disabled",
+]
+
+
+@pytest.mark.parametrize("line", CHECKERS)
+def test_end_of_a_checker_is_a_finding_wherever_it_is(line):
+    """Alone, and in a report, which keeps its name and its stack; forgiving that is not enough."""
+    (alone,) = findings(around(line))
+    assert (alone.kind, alone.title) == (Kind.CHECKER, line)
+    (head, *rest) = ATOMIC.splitlines()
+    report, end = findings(around("\n".join([head, rest[0], line, *rest[1:]])))
+    assert report.kind is Kind.ATOMIC and "Call Trace" in report.excerpt
+    assert end.kind is Kind.CHECKER and end.title == line
+    assert unexpected([report, end], ["sleeping function"]) == [end]
+
+
 def test_the_most_telling_line_is_the_title():
     assert findings(around(REFCOUNT))[0].title == "refcount_t: underflow; use-after-free."
 
@@ -431,7 +453,6 @@ ORDINARY = [
     "UBSAN is enabled",
     "kasan: KernelAddressSanitizer initialized",
     "rcu: Hierarchical RCU implementation.",
-    "INFO: lockdep is turned off.",
     "pcieport 0000:00:02.0: AER: enabled with IRQ 25",
     "pcieport 0000:00:02.0: PCIe Bus Error: severity=Corrected, type=Physical Layer",
     "pci 0000:01:00.0: BAR 2 [mem 0x380000000000-0x38000fffffff 64bit pref]: assigned",

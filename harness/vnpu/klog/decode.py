@@ -10,6 +10,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from vnpu.base import deadline
+
 #: a place in a stack or register dump: "vnpu_bo_free+0x24/0x90 [vnpu]"
 _PLACE = re.compile(
     r"(?P<name>[A-Za-z_][\w.]*)\+(?P<at>0x[0-9a-f]+)/0x[0-9a-f]+( \[(?P<mod>\w+)\b)?"
@@ -52,7 +54,7 @@ class Symbols:
                 [tool, "-a", "-f", "-i", "-e", str(file), *places],
                 capture_output=True,
                 text=True,
-                timeout=_TIMEOUT_S,
+                timeout=deadline.scaled(_TIMEOUT_S),
             )
         except (OSError, subprocess.TimeoutExpired):
             return []

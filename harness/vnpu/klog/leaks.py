@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -21,11 +22,17 @@ def unknown(report: str) -> str:
 
 def _is_known(text: str) -> bool:
     calls = re.findall(r"^\s+([\w.]+)\+0x", text, re.M)
-    return any(function in calls for function in known())
+    return any(_is_part(chain, calls) for chain in known())
+
+
+def _is_part(chain: Sequence[str], calls: Sequence[str]) -> bool:
+    """Whether the functions of a chain follow each other somewhere in a backtrace."""
+    size = len(chain)
+    return any(list(chain) == list(calls[at : at + size]) for at in range(len(calls)))
 
 
 @functools.cache
-def known() -> dict[str, str]:
-    """Functions in whose backtraces memory is lost, and by whose fault."""
+def known() -> dict[tuple[str, ...], str]:
+    """Chains of functions at whose ends memory is lost, and by whose fault."""
     entries = yaml.safe_load(_KNOWN.read_text())
-    return {entry["function"]: entry["reason"] for entry in entries}
+    return {tuple(entry["calls"]): entry["reason"] for entry in entries}

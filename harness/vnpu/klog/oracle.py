@@ -13,6 +13,7 @@ class Kind(Enum):
     """Classes of complaints; the order is that of how much they tell, least first."""
 
     LEVEL = "a message of level warning or worse"
+    CHECKER = "a checker that turned itself off"
     WARNING = "warning"
     BUG = "bug"
     LEAK = "objects left behind"
@@ -46,6 +47,13 @@ _RANK = {kind: rank for rank, kind in enumerate(Kind)}
 
 #: The beginnings of complaints, on lines without their time stamp.
 _PATTERNS: tuple[tuple[Kind, str], ...] = (
+    # Whatever made them give up, from here on they are silent about everything else.
+    (Kind.CHECKER, r"turning off the locking|INFO: lockdep is turned off"),
+    (Kind.CHECKER, r"Disabling lock debugging due to "),
+    (Kind.CHECKER, r"(kasan: |kfence: )?KernelAddressSanitizer.*disabled|k(asan|fence): disabled"),
+    (Kind.CHECKER, r"kmemleak: (Kernel memory leak detector|Kmemleak) disabled"),
+    (Kind.CHECKER, r"DMA-API: .*(disabling|(error - |dma-debug )disabled)"),
+    (Kind.CHECKER, r"ODEBUG: Out of memory|stackdepot: .*disabl(ing|ed)"),
     (Kind.PANIC, r"Kernel panic - not syncing"),
     (Kind.OOPS, r"BUG: (unable to handle|kernel NULL pointer|.*stack (guard page|overflow))"),
     (Kind.OOPS, r"(Oops|general protection fault|invalid opcode|divide error)\b.*[:,]"),
@@ -110,6 +118,12 @@ _CONTINUES = re.compile(
     r"Tainted|EFLAGS|Workqueue|task:|stack|Comm|Mem-Info|#|\[<|\? |NMI|Sending|Preemption|"
     r"backtrace|hex dump|preempt_count|in_atomic|\d+ locks? held|no locks|stack backtrace|"
     r"Showing|irq event|hardirqs|softirqs|INFO:|turning off|ret_from|entry_|other info|\"echo 0)"
+)
+#: complaints that nothing belongs to but more of their kind
+_ONE_LINE = re.compile(
+    r"kmemleak: \d+ new |.*No irq handler for vector|.*\[TTM\] Buffer eviction failed|DMAR: |"
+    r"AMD-Vi: |workqueue: .* hogged CPU|x86/PAT: |Trying to free |.*swiotlb buffer is full|"
+    r"debugfs: |.*GEM objects? leaked|unregister_netdevice: |softirq: huh|genirq: Flags mismatch"
 )
 _END_STACK = "</TASK>"
 _LONGEST = 160
@@ -180,7 +194,19 @@ def _scan(lines: list[str]) -> Iterator[Finding]:
         finding = _finding(lines, texts, start, end)
         if finding is not None:
             yield finding
+            if finding.kind is not Kind.CHECKER:
+                yield from _ends_of_checkers(lines, texts, start, end)
         at = end
+
+
+def _ends_of_checkers(
+    lines: list[str], texts: list[str], start: int, end: int
+) -> Iterator[Finding]:
+    """Each one by itself: whoever forgives the report that it stands in does not forgive it."""
+    for i in range(start, end):
+        if _classify_bare(texts[i]) is Kind.CHECKER:
+            title = texts[i].strip()
+            yield Finding(Kind.CHECKER, title, lines[i], title, i, i + 1)
 
 
 def _finding(lines: list[str], texts: list[str], start: int, end: int) -> Finding | None:
@@ -193,7 +219,7 @@ def _finding(lines: list[str], texts: list[str], start: int, end: int) -> Findin
     # What a driver says in its WARN() stands above the line that is classified.
     first = start + 1 if texts[start] == _CUT or _RULE.match(texts[start]) else start
     last = at + 1
-    while last < end and _classify_bare(texts[last]) is not None:
+    while last < end and _classify_bare(texts[last]) not in (None, Kind.CHECKER):
         last += 1
     heading = "\n".join(texts[min(first, at) : last])
     return Finding(kind, texts[at].strip(), "\n".join(lines[start:end]), heading, start, end)
@@ -202,10 +228,14 @@ def _finding(lines: list[str], texts: list[str], start: int, end: int) -> Findin
 def _end(texts: list[str], start: int, ruled: bool) -> int:
     """The line behind the report that starts here."""
     last = min(start + _LONGEST, len(texts))
+    kind = _classify_bare(texts[start])
+    if not ruled and (kind is Kind.CHECKER or _ONE_LINE.match(texts[start])):
+        others = (i for i in range(start + 1, last) if _classify_bare(texts[i]) is not kind)
+        return next(others, last)
     report = _Report(texts[start] == _CUT)
     report.takes(texts[start])
     # Has a rule above but none below; its own stack is the last thing in it.
-    lockdep = ruled and _classify_bare(texts[start]) is Kind.LOCKDEP
+    lockdep = ruled and kind is Kind.LOCKDEP
     for i in range(start + 1, last):
         if _MARKER in texts[i] or texts[i] == _CUT:
             return i
@@ -244,6 +274,8 @@ class _Report:
             return True
         if self._kind is None:
             self._kind = kind
+            return True
+        if kind is Kind.CHECKER:
             return True
         if kind is self._kind and (kind in self._IN_PARTS or not self._traced):
             return True

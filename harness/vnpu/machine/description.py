@@ -14,8 +14,8 @@ from vnpu.machine.cmdline import Backing
 from vnpu.machine.config import MachineConfig
 from vnpu.machine.images import Images
 
-#: bump when what happens before the snapshot changes
-_FORMAT = 2
+#: bump when what happens before the snapshot changes, or how the boot is judged
+_FORMAT = 3
 
 
 @dataclass(frozen=True)

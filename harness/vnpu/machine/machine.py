@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vnpu import target
-from vnpu.base import deadline
 from vnpu.base.errors import GuestKernelError, RigError
 from vnpu.guest.errors import describe_status
 from vnpu.guest.guest import Guest
@@ -32,6 +31,13 @@ BOOT_TIMEOUT_S = 300.0
 DIRECTORY = "{dir}"
 #: how long a dying guest may take to take QEMU along, once its agent is gone
 _LAST_WORDS_S = 2.0
+#: why a machine ended that only its kernel can have caused
+_BY_THE_KERNEL = ("guest-reset", "guest-panic")
+
+
+def _is_asked(log: str) -> bool:
+    """Whether a process had the kernel restart."""
+    return "reboot: Restarting system" in log
 
 
 class Machine:
@@ -118,7 +124,7 @@ class Machine:
         machine = cls(description, backing, memory)
         try:
             machine.connect_monitor()
-            machine.meet_agent(deadline.scaled(timeout_s), booting=True)
+            machine.meet_agent(timeout_s, booting=True)
         except BaseException:
             machine.close()
             raise
@@ -174,6 +180,12 @@ class Machine:
         if agent:
             how = describe_status(int(agent[1]))
             return RigError(f"the guest's agent ended: {how}", console_tail=self.console.tail())
+        reset = status is not None and self.qmp.why_it_ended() in _BY_THE_KERNEL
+        if reset and not _is_asked(log):
+            return GuestKernelError(
+                "the guest's kernel died without a word: it reset the machine (a triple fault?)",
+                excerpt=self.console.tail(),
+            )
         ended = "still runs" if status is None else f"ended with status {status}"
         words = f": {self.process.messages}" if self.process.messages else ""
         return RigError(

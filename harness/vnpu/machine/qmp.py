@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Coroutine, Mapping
@@ -18,6 +19,9 @@ T = TypeVar("T")
 
 #: any monitor command that takes longer means that QEMU hangs
 TIMEOUT_S = 30.0
+
+#: what QEMU said before its end is in the socket and only has to be read
+_LAST_EVENTS_S = 1.0
 
 # A killed QEMU closes its socket; that is no news.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
@@ -37,6 +41,7 @@ class Qmp:
         self._events = EventListener()
         self._client.register_listener(self._events)
         self.connected = False
+        self._end: str | None = None
         #: how many commands were executed
         self.commands = 0
 
@@ -62,6 +67,17 @@ class Qmp:
         """The next event of this name whose data hold these values; others are dropped."""
         return self._run(self._next_event(name, data), timeout_s)
 
+    def why_it_ended(self) -> str | None:
+        """The reason that a QEMU that has ended gave last, such as "guest-reset"; None without one.
+
+        See ShutdownCause in QEMU's documentation. Never fails.
+        """
+        if self._end is None and self.connected:
+            with contextlib.suppress(RigError, QMPError, EOFError, OSError):
+                found = self.wait_event("SHUTDOWN", _LAST_EVENTS_S)
+                self._end = str(found.get("data", {}).get("reason"))
+        return self._end
+
     def close(self) -> None:
         """Disconnect; never fails, and is fine to repeat."""
         connected, self.connected = self.connected, False
@@ -82,8 +98,8 @@ class Qmp:
                 return event
 
     def _run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        patience = deadline.scaled(timeout_s)
         try:
-            patience = deadline.scaled(timeout_s)
             return self._loop.run_until_complete(asyncio.wait_for(work, patience))
         except TimeoutError as error:
-            raise QmpError(f"QEMU's monitor was silent for {timeout_s:g} s") from error
+            raise QmpError(f"QEMU's monitor was silent for {patience:g} s") from error

@@ -19,7 +19,8 @@ from pathlib import Path
 from vnpu import target
 from vnpu.base import locks, paths, private, progress
 from vnpu.base.errors import GuestKernelError, SetupError
-from vnpu.klog import oracle
+from vnpu.klog import levels
+from vnpu.klog.oracle import Finding
 from vnpu.machine import confine, kvm, rundir
 from vnpu.machine.cmdline import Backing
 from vnpu.machine.config import MIB, MachineConfig
@@ -210,13 +211,27 @@ def _check_booted(machine: Machine) -> None:
     node = target.current().node
     if machine.config.npu and not machine.guest.exists(node):
         raise GuestKernelError(f"the driver made no {node}", excerpt=machine.console.tail(40))
-    machine.sync_console()
-    machine.guest.log.update()  # clones start behind the boot
-    found = oracle.findings(machine.console.text())
+    found = boot_complaints(machine)
     if found:
         raise GuestKernelError(
-            f"the kernel complained while it booted: {found[0].title}", excerpt=found[0].excerpt
+            f"the kernel complained while it booted: {found[0]}",
+            "what is harmless is listed in harness/vnpu/klog/data/allowed.yaml",
+            "\n\n".join(item.excerpt for item in found),
         )
+
+
+def boot_complaints(machine: Machine) -> list[Finding]:
+    """What the kernel complained of so far; clones start behind that.
+
+    What a kernel of the user's own says before the first process starts is judged
+    by its reports only: its configuration may warn of things that it has and we do not.
+    """
+    machine.sync_console()
+    log = machine.guest.log
+    log.update()
+    # The console has what the kernel's buffer may have dropped, but no levels.
+    text = f"{machine.console.text()}\n{log.text}" if log.overrun else log.text
+    return levels.complaints(text, booting=True, early=machine.lane != "custom")
 
 
 # --- how they go ------------------------------------------------------------------------
@@ -239,10 +254,35 @@ def _remove_stale(slot: str) -> None:
     """Older templates of the same machine, and those of any that nobody used for long."""
     for root in _roots():
         for directory in root.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                old = directory.stat().st_mtime < time.time() - _OLD_S
-                if _is_template(directory) and (old or directory.name.startswith(f"{slot}-")):
-                    _remove(directory)
+            if not _is_template(directory):
+                continue
+            if _slot_of(directory) == slot:  # its lock is held
+                _remove(directory)
+            elif _is_old(directory):
+                _remove_of_another_slot(directory, only_old=True)
+
+
+def _slot_of(directory: Path) -> str:
+    return directory.name.rpartition("-")[0]
+
+
+def _is_old(directory: Path) -> bool:
+    try:
+        return directory.stat().st_mtime < time.time() - _OLD_S
+    except FileNotFoundError:
+        return False
+
+
+def _remove_of_another_slot(directory: Path, only_old: bool = False) -> bool:
+    """Remove a template unless somebody uses it, or makes one that may be it; whether it is gone.
+
+    Its age is looked at with the lock held: it may have been made anew meanwhile.
+    """
+    held = locks.take(locks.named(f"{LOCK}{_slot_of(directory)}"), wait=False)
+    if held is None:
+        return False
+    with held:
+        return (not only_old or _is_old(directory)) and _remove(directory)
 
 
 def _is_template(directory: Path) -> bool:
@@ -264,10 +304,5 @@ def remove_all() -> Iterator[Path]:
     """Remove every template that no run uses or makes, and tell which."""
     for root in _roots():
         for directory in sorted(root.iterdir()):
-            if _is_template(directory):
-                slot = directory.name.rpartition("-")[0]
-                held = locks.take(locks.named(f"{LOCK}{slot}"), wait=False)
-                if held is not None:
-                    with held:
-                        if _remove(directory):
-                            yield directory
+            if _is_template(directory) and _remove_of_another_slot(directory):
+                yield directory

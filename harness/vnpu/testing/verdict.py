@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from vnpu import target
+from vnpu.base import deadline
 from vnpu.base.errors import GuestKernelError, RigError, VnpuError
 from vnpu.guest.errors import GuestFault, GuestTimeout, ProcessGone
 from vnpu.guest.guest import Guest
-from vnpu.klog import leaks, levels, oracle
+from vnpu.klog import leaks, levels
 from vnpu.klog.oracle import Finding
 from vnpu.machine import cmdline
 from vnpu.machine.machine import Machine
@@ -61,8 +62,8 @@ def check_log(machine: Machine, expected: Sequence[str] = ()) -> None:
 def _convict(machine: Machine, expected: Sequence[str]) -> str:
     """The log, if it has no complaint."""
     log, trouble = _read_log(machine)
-    found = oracle.findings(log)
-    bad = unexpected([*found, *levels.loud(log, found)], expected)
+    found = levels.complaints(log)
+    bad = unexpected(found, expected)
     if bad:
         raise _complaint(machine, bad, trouble)
     if trouble:
@@ -243,10 +244,11 @@ def _comes_true(machine: Machine, done: Callable[[], bool]) -> bool:
     starved = machine.process.starved_s()
     started = time.monotonic()
     pause = _FIRST_PAUSE_S
+    patience = deadline.scaled(_SETTLE_S)
     while not done():
         # While the host lets it wait, the guest cannot settle anything.
         waited = time.monotonic() - started
-        if waited > _SETTLE_S and waited - (machine.process.starved_s() - starved) > _SETTLE_S:
+        if waited > patience and waited - (machine.process.starved_s() - starved) > patience:
             return False
         _sleep(machine.guest, pause)
         pause = min(2 * pause, _LONGEST_PAUSE_S)
