@@ -304,11 +304,7 @@ def test_no_machine_goes_on_after_a_fault(inner):
             unseen(machine)
             {COMPLAIN}
 
-        def test_after_noise(machine, guest):
-            unseen(machine)
-            pytest.skip("not judged to the end")
-
-        def test_after_skip(machine):
+        def test_after_noise(machine):
             unseen(machine)
             raise ValueError("fails")
 
@@ -318,7 +314,37 @@ def test_no_machine_goes_on_after_a_fault(inner):
         def test_after_success(machine):
             assert machine.process.pid in seen
     """)
-    result.assert_outcomes(failed=2, skipped=1, passed=2)
+    result.assert_outcomes(failed=2, passed=2)
+
+
+def test_module_that_is_held_fails_an_excused_test(inner):
+    """What a test is excused for is its own; what it leaves in the kernel is judged."""
+    result = inner(f"""
+        pytestmark = pytest.mark.machine(npu=True)
+
+        @pytest.fixture
+        def gives_up(guest):
+            {PIN}
+            pytest.skip("no use")
+
+        def test_skips(guest):
+            {PIN}
+            pytest.skip("no use")
+
+        @pytest.mark.xfail
+        def test_fails(guest):
+            {PIN}
+            assert 1 == 2
+
+        def test_not_reached(gives_up):
+            pass
+
+        @pytest.mark.expect_kernel_log("never comes")
+        def test_leaves_nothing(guest):
+            pytest.skip("before what it expects")
+    """)
+    assert result.parseoutcomes() == {"skipped": 3, "xfailed": 1, "errors": 3}
+    result.stdout.fnmatch_lines(["E *the module does not unload: 1 reference*(sleep)*"] * 3)
 
 
 def test_expected_complaint(inner):

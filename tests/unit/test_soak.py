@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from vnpu.base.errors import GuestKernelError
+from vnpu.guest import GuestTimeout
 from vnpu.machine import MachineConfig
 from vnpu.testing import soak as soak_module
 from vnpu.testing.soak import Soak
@@ -87,13 +88,37 @@ def test_a_leak_names_the_range_and_ends_the_machine():
 
 
 def test_a_failed_test_takes_its_machine_along():
+    """But not what the tests before it lost."""
     lab, scanned = Lab(), []
     soak = Soak(lab, scanned.append, quiet)
     run(soak, "a")
     soak.drop(soak.take(CONFIG, "fails"))
     run(soak, "b")
     soak.close()
-    assert scanned == [lab.made[1]]
+    assert scanned == lab.made and len(lab.made) == 2
+
+
+def test_a_leak_before_a_failure_is_told():
+    def leaks(_):
+        raise GuestKernelError("kmemleak found it")
+
+    soak = Soak(Lab(), leaks, quiet)
+    run(soak, "a", "b")
+    machine = soak.take(CONFIG, "fails")
+    with pytest.raises(GuestKernelError, match="one of 3 tests, a to fails"):
+        soak.drop(machine)
+    assert soak.take(CONFIG, "c") is not machine
+
+
+def test_a_guest_that_cannot_scan_any_more_is_told_of():
+    def silent(_):
+        raise GuestTimeout("no answer")
+
+    lab = Lab()
+    soak = Soak(lab, silent, quiet)
+    run(soak, "a")
+    with pytest.warns(UserWarning, match="what a to fails lost was not looked for: no answer"):
+        soak.drop(soak.take(CONFIG, "fails"))
 
 
 def test_another_machine_is_another_soak():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +35,7 @@ class Outcome(Enum):
     """How a test's own part ended, for the judge of what comes after it."""
 
     PASSED = "passed"
-    #: skipped by itself, or failed as its xfail mark says: no failure, so the log still counts
+    #: skipped by itself, or failed as its xfail mark says: its kernel is no less to blame
     EXCUSED = "excused"
     FAILED = "failed"
 
@@ -95,20 +96,25 @@ def machine(
     try:
         yield fresh
         outcome = request.node.stash.get(OUTCOME_KEY, None)
-        if outcome is Outcome.PASSED:
-            verdict.settle(fresh, expected_of(request.node), scan=soak is None)
+        if outcome in (Outcome.PASSED, Outcome.EXCUSED):
+            excused = outcome is Outcome.EXCUSED
+            verdict.settle(fresh, expected_of(request.node, excused), scan=soak is None)
             clean = True
-        elif outcome is Outcome.EXCUSED:
-            verdict.check_log(fresh, expected_of(request.node))
     finally:
         if clean and soak:
             soak.give_back(fresh)
         elif clean and keep is None:
             lab.give_back(fresh)
         else:
-            if soak:
-                soak.drop(fresh)
-            fresh.close(keep)
+            _throw_away(fresh, soak, keep)
+
+
+def _throw_away(machine: Machine, soak: Soak | None, keep: Path | None) -> None:
+    try:
+        if soak:
+            soak.drop(machine)
+    finally:
+        machine.close(keep)
 
 
 @pytest.fixture
@@ -142,9 +148,13 @@ def config_of(item: pytest.Item) -> MachineConfig:
         raise pytest.UsageError(f"{item.nodeid}: machine marker: {error}") from error
 
 
-def expected_of(item: pytest.Item) -> list[str]:
-    """Expressions of the ``expect_kernel_log`` and ``allow_kernel_log`` markers."""
-    expected = [str(text) for mark in item.iter_markers("expect_kernel_log") for text in mark.args]
+def expected_of(item: pytest.Item, excused: bool = False) -> list[str]:
+    """Expressions of the ``expect_kernel_log`` and ``allow_kernel_log`` markers.
+
+    ``excused``: the test may have ended before what it expects could come.
+    """
+    kind = verdict.Maybe if excused else str
+    expected = [kind(text) for mark in item.iter_markers("expect_kernel_log") for text in mark.args]
     allowed = [text for mark in item.iter_markers("allow_kernel_log") for text in mark.args]
     return expected + [verdict.Maybe(text) for text in allowed]
 

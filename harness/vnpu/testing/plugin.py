@@ -113,6 +113,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
         return (yield)
     except BaseException as error:
         _convict(item, error)
+        if _is_excused(item, error):
+            item.stash[OUTCOME_KEY] = Outcome.EXCUSED
         raise
 
 
@@ -144,6 +146,7 @@ def _convict(item: pytest.Item, error: BaseException) -> None:
 
 
 def _is_excused(item: pytest.Item, error: BaseException) -> bool:
+    """Whether pytest counts this end as no failure; its kernel and its module are judged still."""
     excuses = (pytest.skip.Exception, pytest.xfail.Exception)
     return isinstance(error, excuses) or item.get_closest_marker("xfail") is not None
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from vnpu import target
-from vnpu.base.errors import GuestKernelError
+from vnpu.base.errors import GuestKernelError, VnpuError
+from vnpu.guest.errors import GuestFault, ProcessGone
 from vnpu.machine.config import MachineConfig
 from vnpu.machine.machine import Machine
 from vnpu.testing import verdict
@@ -31,7 +33,7 @@ def judged(machine: Machine) -> AbstractContextManager[None]:
 class Soak:
     """Gives out the same machine again and again; only the driver is loaded anew.
 
-    A machine with a failed test is not used again. ``scan`` looks for leaked
+    A machine with a failed test is not used again, but scanned. ``scan`` looks for leaked
     memory and raises GuestKernelError.
     """
 
@@ -66,8 +68,10 @@ class Soak:
             with self._judged(machine):
                 machine.guest.insmod(target.current().module)
         except BaseException:
-            self.drop(machine)
-            machine.close()
+            try:
+                self.drop(machine)
+            finally:
+                machine.close()
             raise
         _forget_log(machine)
 
@@ -78,9 +82,24 @@ class Soak:
             self.scan()
 
     def drop(self, machine: Machine) -> None:
-        """Forget a machine that its user closes."""
-        self._machine = None
-        self._tests = []
+        """Forget a machine whose test failed, which its user closes.
+
+        What the tests before it lost is looked for first: they passed, and nobody
+        runs them again. Raises GuestKernelError. A guest that cannot do it any more
+        is only told of.
+        """
+        tests = self._tests
+        try:
+            _forget_log(machine)
+            self.scan()
+        except GuestKernelError:
+            raise
+        except (VnpuError, OSError, ProcessGone, GuestFault) as error:
+            among = f"{tests[0]} to {tests[-1]}" if tests else "no test"
+            warnings.warn(f"what {among} lost was not looked for: {error}", stacklevel=2)
+        finally:
+            self._machine = None
+            self._tests = []
 
     def scan(self) -> None:
         """Look for memory that the tests since the last scan have lost.
