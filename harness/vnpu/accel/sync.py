@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, Union
 
+from vnpu.base.deadline import scaled
 from vnpu.uapi import abi
 
 if TYPE_CHECKING:
@@ -174,15 +175,17 @@ class Fence:
         """Whether somebody has already seen that the job is over. Asks nobody."""
         return self._end != 0
 
-    def wait(self, timeout_ms: float = 10000, check: bool = True) -> None:
+    def wait(self, timeout_ms: float | None = None, check: bool = True) -> None:
         """Wait until the job is over; OSError with ETIME when the time is.
 
+        That is 10 s of the guest's, stretched as all deadlines are; a time that is
+        given is not, because then it is a part of what is tested.
         Raises JobFailed if the job failed; not if ``check`` is false, and then
         error() tells.
         """
         status = self._status()  # most are over by now, and that takes one round trip only
         if status == 0:
-            self.syncobj.wait(timeout_ms)
+            self.syncobj.wait(1000 * scaled(10) if timeout_ms is None else timeout_ms)
             status = self._status() if check else 1
         if check and status < 0:
             raise JobFailed(-status, f"the job failed: {os.strerror(-status)}")

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Deadlines are for machines of ordinary speed; ``VNPU_TIMEOUT_SCALE`` stretches all of them."""
+"""Deadlines are for machines of ordinary speed; ``VNPU_TIMEOUT_SCALE`` stretches all of them.
+
+Each is written down unscaled and stretched once, by the function that really waits.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from shutil import which
 from types import FrameType
 from typing import Any
 
-from vnpu.base import locks
+from vnpu.base import deadline, locks
 from vnpu.base.errors import BuildError, SetupError
 
 #: Debian package of each tool that is not named after its package
@@ -172,7 +172,7 @@ def _kill_group(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=5)
+        process.wait(timeout=deadline.scaled(5))
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

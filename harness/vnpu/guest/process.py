@@ -13,6 +13,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from typing import TypeVar
 
+from vnpu.base import deadline
 from vnpu.guest import protocol
 from vnpu.guest.batch import Batch, Step, StepArg
 from vnpu.guest.errors import GuestTimeout, ProcessGone
@@ -295,7 +296,9 @@ class Process:
         timeout_s = self.session.timeout_s if timeout_s is None else timeout_s
         if not self.session.wait(lambda: request.settled, timeout_s):
             where = self.session.where_is(self.info)
-            raise GuestTimeout(f"{self!r} did not answer in {timeout_s:g} s; {where}")
+            raise GuestTimeout(
+                f"{self!r} did not answer in {deadline.scaled(timeout_s):g} s; {where}"
+            )
         if request.reply is None:
             raise ProcessGone(repr(self), self.session.status_soon(self.info))
         if request.reply.error:
@@ -305,12 +308,12 @@ class Process:
 
     def _wait_blocked(self, request: Request, timeout_s: float | None) -> None:
         timeout_s = self.session.timeout_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + timeout_s
+        end = time.monotonic() + deadline.scaled(timeout_s)
         while not self.session.is_blocked(self.info):
             self.session.poll()
             if request.settled:
                 raise GuestTimeout(f"{self!r} did not block: it has answered")
-            if time.monotonic() > deadline:
+            if time.monotonic() > end:
                 raise GuestTimeout(f"{self!r} does not block; {self.session.where_is(self.info)}")
 
 

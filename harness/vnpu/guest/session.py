@@ -26,7 +26,8 @@ class Session:
     """The agent of a guest, as whoever has requests for it sees it.
 
     ``explain`` makes the exception for a guest that is suddenly gone: the
-    machine knows why. ``timeout_s`` is the deadline of every call, in seconds;
+    machine knows why. ``timeout_s`` is the deadline of every call, in seconds, which
+    $VNPU_TIMEOUT_SCALE stretches as it does those that a call names;
     time for which a busy host did not let the guest run (a growing count, by
     ``starved_s``) does not use it up. Threads may share it.
     """
@@ -59,7 +60,7 @@ class Session:
         if not booting:
             return Hello.parse(self.ask(AGENT_TARGET, FrameType.HELLO, timeout_s=timeout_s).payload)
         if not self.wait(lambda: self._link.unasked_hello() is not None, timeout_s):
-            raise RigError(f"the guest agent did not start in {timeout_s:g} s")
+            raise RigError(f"the guest agent did not start in {deadline.scaled(timeout_s):g} s")
         frame = self._link.unasked_hello()
         assert frame is not None
         return Hello.parse(frame.payload)
@@ -83,7 +84,9 @@ class Session:
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         request = self.request(target, kind, payload)
         if not self.wait(lambda: request.settled, timeout_s):
-            raise GuestTimeout(f"the guest agent did not answer in {timeout_s:g} s")
+            raise GuestTimeout(
+                f"the guest agent did not answer in {deadline.scaled(timeout_s):g} s"
+            )
         if request.reply is None:
             raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
         if request.reply.error:
@@ -93,6 +96,7 @@ class Session:
 
     def wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
         """Take in answers until ``done()``; whether that came within the deadline."""
+        timeout_s = deadline.scaled(timeout_s)
         try:
             # Most answers come at once, and nobody has to look at the clock for them.
             at_once = min(timeout_s, _PATIENCE_S)
@@ -103,7 +107,6 @@ class Session:
             raise self._explain() from error
 
     def _wait_longer(self, done: Callable[[], bool], timeout_s: float) -> bool:
-        timeout_s = deadline.scaled(timeout_s)
         before = self._starved_s()
         granted = 0.0
         while True:
@@ -131,7 +134,9 @@ class Session:
         """Its status as from waitpid(); 0 for threads. Raises GuestTimeout."""
         timeout_s = self.timeout_s if timeout_s is None else timeout_s
         if not self.wait(lambda: self._ended(info), timeout_s):
-            raise GuestTimeout(f"{info} did not end in {timeout_s:g} s; {self.where_is(info)}")
+            raise GuestTimeout(
+                f"{info} did not end in {deadline.scaled(timeout_s):g} s; {self.where_is(info)}"
+            )
         self.members.pop(info.handle, None)
         return self._link.status_of(info.handle) or 0
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vnpu.base import private
+from vnpu.base import deadline, private
 
 _POLL_S = 0.002
 
@@ -46,11 +46,11 @@ class Console:
         self, text: str, timeout_s: float, alive: Callable[[], bool] = lambda: True
     ) -> bool:
         """Wait until ``text`` shows; False after the deadline or when the guest died without it."""
-        deadline = time.monotonic() + timeout_s
+        end = time.monotonic() + deadline.scaled(timeout_s)
         while True:
             was_alive = alive()
             if text in self.text():
                 return True
-            if not was_alive or time.monotonic() > deadline:
+            if not was_alive or time.monotonic() > end:
                 return False
             time.sleep(_POLL_S)

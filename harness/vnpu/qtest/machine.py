@@ -11,9 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vnpu.base import deadline
 from vnpu.base.errors import RigError
 from vnpu.machine import migration, rundir
-from vnpu.machine.process import QemuProcess
+from vnpu.machine.process import QemuProcess, environment
 from vnpu.machine.qmp import Qmp
 from vnpu.qtest.protocol import QtestProtocol
 
@@ -58,7 +59,7 @@ def failing_start(devices: Sequence[str], extra: Sequence[str] = ()) -> str:
     line = [*qemu_command()[:1], *arguments(devices, extra), "-qmp", "stdio"]
     run = subprocess.run(
         line, input='{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n',
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, env=environment(), timeout=deadline.scaled(60), check=False,
     )  # fmt: skip
     if run.returncode == 0:
         raise RigError("QEMU accepted this configuration", " ".join(line))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
+from vnpu.base import deadline
 from vnpu.base.errors import RigError
 from vnpu.hw import const, packets, regs
 from vnpu.hw.codes import EngineType, Fault, Priority, QueueState
@@ -207,11 +208,12 @@ class VnpuQtest:
 
         Engines work in real time; *step_ns* also advances the device's clock at each look.
         """
-        end = time.monotonic() + timeout_s
+        patience = deadline.scaled(timeout_s)
+        end = time.monotonic() + patience
         pause = 0.0001
         while not (value := condition()):
             if time.monotonic() > end:
-                raise RigError(f"{what}: not within {timeout_s} s", console_tail=self.machine.log)
+                raise RigError(f"{what}: not within {patience:g} s", console_tail=self.machine.log)
             if step_ns:
                 self.qtest.clock_step(step_ns)
             time.sleep(pause)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import socket
 
+from vnpu.base import deadline
 from vnpu.base.errors import RigError
 
 _WIDTHS = {1: "b", 2: "w", 4: "l", 8: "q"}
@@ -18,7 +19,7 @@ class QtestProtocol:
 
     def __init__(self, sock: socket.socket, timeout_s: float = 60.0) -> None:
         self._sock = sock
-        sock.settimeout(timeout_s)
+        sock.settimeout(deadline.scaled(timeout_s))
         self._buffer = b""
 
     def close(self) -> None:
