@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vnpu.machine import rundir
 from vnpu.qtest import Context, QtestMachine, VnpuQtest
 from vnpu.qtest.npu import VRAM, device
 
@@ -78,9 +79,9 @@ def ctx(npu: VnpuQtest) -> Context:
 @pytest.fixture
 def shared_folder() -> Iterator[Path]:
     """For files that QEMU maps; in memory where the system has a place for that."""
-    base = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="vnpu-", dir=base if base.is_dir() else None) as name:
-        yield Path(name)
+    path = rundir.new("shared-", rundir.MEMORY if rundir.MEMORY.is_dir() else None)
+    yield path
+    shutil.rmtree(path)
 
 
 def shared_memory(path: Path, size: int) -> list[str]:

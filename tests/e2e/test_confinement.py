@@ -2,6 +2,8 @@
 """QEMU has the rights that it needs, and goes when the harness goes."""
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vnpu.base.deadline import scaled
 from vnpu.machine import confine
 from vnpu.qtest.machine import QtestMachine
 
@@ -36,6 +39,59 @@ def test_qemu_is_in_the_sandbox(machine):
     assert status(machine.process.pid)["Seccomp"] == ["2"]
     with QtestMachine() as bare:
         assert status(bare.pid)["Seccomp"] == ["2"]
+
+
+def test_qemu_knows_none_of_our_secrets(monkeypatch):
+    monkeypatch.setenv("MADE_UP_TOKEN", "secret")
+    with QtestMachine() as bare:
+        given = Path(f"/proc/{bare.pid}/environ").read_bytes()
+        assert b"secret" not in given and b"PATH=" in given
+
+
+SHELL = """
+import sys
+from vnpu.cli.main import main
+sys.exit(main(["boot", "--lane", sys.argv[1]]))
+"""
+
+
+@pytest.fixture
+def terminal():
+    """A terminal's other end, and a process that ``start`` gives it to."""
+    ours, theirs = pty.openpty()
+    with open(ours, "r+b", buffering=0) as end:
+        yield (
+            end,
+            lambda *command: subprocess.Popen(
+                command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+            ),
+        )
+        os.close(theirs)
+
+
+def read_until(end, text, timeout_s=240):
+    seen = b""
+    over = time.monotonic() + scaled(timeout_s)
+    while text not in seen:
+        ready = select.select([end], [], [], over - time.monotonic())[0]
+        assert ready, f"no {text!r} in {seen.decode(errors='replace')[-2000:]}"
+        seen += end.read(4096)
+
+
+def test_shell_for_a_person_is_confined_too(machine, terminal):
+    """It has the terminal, and works; QEMU is nobody, in the sandbox."""
+    end, start = terminal
+    shell = start(sys.executable, "-c", SHELL, machine.lane)
+    read_until(end, b"/ # ")
+    (pid,) = Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()
+    found = status(pid)
+    assert "0" not in [*found["Uid"], *found["Gid"]]
+    assert found["NoNewPrivs"] == ["1"]
+    assert found["Seccomp"] == (["2"] if confine.sandbox(machine.images.qemu) else ["0"])
+    end.write(b"echo $((6 * 7))\n")
+    read_until(end, b"42")
+    end.write(b"\x04")
+    assert shell.wait(timeout=scaled(60)) == 0
 
 
 def test_qemu_cannot_change_the_snapshot(machine, lab, machine_config):

@@ -6,11 +6,13 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
-from vnpu.base import paths, private
+from vnpu.base import paths, private, scratch
 from vnpu.base.errors import SetupError
 from vnpu.cli import clean
 from vnpu.machine import MachineConfig, confine, rundir, template
@@ -99,6 +101,74 @@ def test_what_killed_runs_left_is_removed(base):
     assert {path.name.partition(".")[0] for path in place.glob("run-*")} == {mine.parent.name}
 
 
+def test_what_is_left_in_memory_goes_with_the_next_run(base, monkeypatch):
+    """Few runs make anything there, so no later one might look."""
+    memory = base.parent / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(rundir, "MEMORY", memory)
+    process = multiprocessing.get_context("fork").Process(target=_make_and_die, args=(memory,))
+    process.start()
+    process.join(30)
+    assert [*memory.glob("*/run-*")]
+    rundir.new(base=base)
+    assert not [*memory.glob("*/run-*")]
+
+
+@as_root
+def test_run_that_is_not_confined_shuts_nobody_out(base, monkeypatch):
+    """QEMU of another run of ours has to pass where they all meet."""
+    rundir.new(base=base)
+    rundir._root.cache_clear()
+    monkeypatch.setattr(confine, "group", lambda: None)
+    alone = rundir.new(base=base).parent
+    assert mode(base / f"vnpu-{os.geteuid()}-runs") == (0o710 if confine.passing() else 0o700)
+    assert mode(alone) == 0o700
+
+
+def _enter_and_die(_):
+    with scratch.folder("test"):
+        os._exit(1)
+
+
+def _enter_and_look(lost):
+    for _ in range(60):
+        with scratch.folder("test") as path:
+            (path / "file").touch()
+            time.sleep(0.001)
+            if not (path / "file").exists():
+                lost.value += 1
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_scratch_of_a_killed_process_goes_with_the_next(temporary):
+    process = multiprocessing.get_context("fork").Process(target=_enter_and_die, args=(0,))
+    process.start()
+    process.join(30)
+    (left,) = temporary.iterdir()
+    with scratch.folder("other") as other:
+        assert left.exists()
+        with scratch.folder("test") as mine:
+            assert mine.exists() and other.exists() and not left.exists()
+    assert not [*temporary.iterdir()]
+
+
+def test_scratch_of_others_stays(temporary):
+    context = multiprocessing.get_context("fork")
+    lost = context.Value("i", 0)
+    crowd = [context.Process(target=_enter_and_look, args=(lost,)) for _ in range(4)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join(60)
+        assert one.exitcode == 0
+    assert lost.value == 0 and not [*temporary.iterdir()]
+
+
 def test_runs_that_start_together_leave_each_other_alone(base):
     context = multiprocessing.get_context("fork")
     lost = context.Value("i", 0)
@@ -165,6 +235,18 @@ def test_template_in_use_stays(memory):
     assert not directory.exists()
 
 
+def test_template_that_is_being_made_stays(memory):
+    """By another process, where an old one of its name was."""
+    directory = template._roots()[0] / template._name(Named)
+    directory.mkdir()
+    os.utime(directory, (1000, 1000))
+    with template._making(Named.slot):
+        template._remove_stale("debug-12345678")
+        assert directory.exists()
+    template._remove_stale("debug-12345678")
+    assert not directory.exists()
+
+
 def test_old_templates_go(memory):
     old, young = (template._roots()[0] / f"debug-12345678-{n:024x}" for n in (1, 2))
     for directory in (old, young):
@@ -192,6 +274,29 @@ def test_cache_is_marked_and_cleaned(cache_at, tmp_path):
     assert (place / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172")
     assert list(clean.remove(everything=True)) == [f"removed {place}"]
     assert not place.exists()
+
+
+def _make_kind(start, refused, n):
+    start.wait()
+    try:
+        paths.made(f"kind{n}")
+    except SetupError:
+        refused.value += 1
+
+
+def test_runs_that_make_a_cache_together_share_it(cache_at, tmp_path):
+    context = multiprocessing.get_context("fork")
+    refused = context.Value("i", 0)
+    for turn in range(40):
+        cache_at(tmp_path / f"shared{turn}")
+        start = context.Event()
+        crowd = [context.Process(target=_make_kind, args=(start, refused, n)) for n in range(4)]
+        for one in crowd:
+            one.start()
+        start.set()
+        for one in crowd:
+            one.join(60)
+        assert refused.value == 0, turn
 
 
 def test_cache_of_an_older_version_is_known(cache_at, tmp_path):

@@ -9,7 +9,6 @@ running, however they end. Needs root and mmdebstrap.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -23,7 +22,7 @@ from typing import IO
 
 from vnpu.artifacts import debian
 from vnpu.artifacts.sites import sites
-from vnpu.base import cache, paths, progress
+from vnpu.base import cache, locks, paths, progress
 from vnpu.base.errors import BuildError, SetupError, VnpuError
 from vnpu.base.tool import run
 
@@ -197,13 +196,9 @@ def _environment(user: str, home: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def fresh(release: str, log: Path) -> Iterator[Root]:
     """A root of its own for as long as the block lasts."""
-    folder = paths.cache_dir() / "bare"
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
     origin = base(release)
-    place = Path(tempfile.mkdtemp(prefix=f"{release}-", dir=folder))
-    with open(place / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    place, held = _place(release)
+    with held:
         try:
             path = place / "root"
             run(["cp", "-a", "--reflink=auto", origin, path], "copy the bare machine")
@@ -214,6 +209,18 @@ def fresh(release: str, log: Path) -> Iterator[Root]:
                 yield Root(path, sink)
         finally:
             _remove(place)
+
+
+def _place(release: str) -> tuple[Path, locks.Held]:
+    """A directory for a root, and the lock that says that its owner lives."""
+    folder = paths.made("bare")
+    # One at a time: else another run takes a directory that is not locked yet for abandoned.
+    with locks.lock("bare-roots"):
+        _sweep(folder)
+        place = Path(tempfile.mkdtemp(prefix=f"{release}-", dir=folder))
+        held = locks.take(place / "lock")
+    assert held is not None
+    return place, held
 
 
 def _connect(root: Path) -> None:
@@ -250,9 +257,10 @@ def _copy(file: Path, root: Path) -> None:
 def _sweep(folder: Path) -> None:
     """Remove the roots of runs that were killed."""
     for place in folder.iterdir():
-        with contextlib.suppress(OSError), open(place / "lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(place)
+        held = locks.take(place / "lock", wait=False)
+        if held is not None:
+            with held:
+                _remove(place)
 
 
 def _remove(place: Path) -> None:

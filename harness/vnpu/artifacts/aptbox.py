@@ -12,9 +12,10 @@ import contextlib
 import os
 import pwd
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from vnpu.base import scratch
 
 #: whom Debian's apt makes for this
 _USER = "_apt"
@@ -37,9 +38,9 @@ def _uid() -> int | None:
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """A directory that apt's downloads can go to; it is gone after the block."""
-    with tempfile.TemporaryDirectory(prefix="vnpu-apt-") as name:
-        give(Path(name))
-        yield Path(name)
+    with scratch.folder("apt") as path:
+        give(path)
+        yield path
 
 
 def give(path: Path) -> None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import functools
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vnpu.base import scratch
 from vnpu.base.errors import SetupError
 from vnpu.base.tool import run
 
@@ -50,8 +50,8 @@ def sites() -> Sites:
     """
     if shutil.which("apt-get") is None:
         raise SetupError("this is no Debian system, so it knows no Debian archive", _BRING)
-    with tempfile.TemporaryDirectory(prefix="vnpu-apt-") as empty:
-        (Path(empty) / "partial").mkdir()
+    with scratch.folder("sites") as empty:
+        (empty / "partial").mkdir()
         result = run(
             ["apt-get", "update", "--print-uris", "-o", f"Dir::State::Lists={empty}"],
             "find the machine's package sources",

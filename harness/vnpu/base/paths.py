@@ -101,10 +101,17 @@ def made(*names: str) -> Path:
                 f"{root} holds other things, and is not marked as a cache of vnpu by its {TAG}",
                 "VNPU_CACHE= names a directory that is new, or empty",
             )
-        (root / TAG).write_text(TAG_TEXT)
+        _mark(root)
     path = root.joinpath(*names)
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _mark(root: Path) -> None:
+    """Whole or not at all: another process may look at the same moment."""
+    new = root / f".{TAG}.{os.getpid()}"
+    new.write_text(TAG_TEXT)
+    new.replace(root / TAG)
 
 
 def is_marked(root: Path) -> bool:
@@ -117,7 +124,9 @@ def is_marked(root: Path) -> bool:
 
 def _is_ours(root: Path) -> bool:
     """Whether there is nothing in the directory yet, or only what older versions put there."""
-    found = {path.name for path in root.iterdir()}
+    found = {path.name for path in root.iterdir() if not path.name.startswith(f".{TAG}.")}
+    if TAG in found:  # by a process that was quicker
+        return is_marked(root)
     return not found or (found <= KINDS and bool(found & _UNMISTAKABLE))
 
 

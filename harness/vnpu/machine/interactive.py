@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 
-from vnpu.machine import cmdline, confine, kvm
+from vnpu.machine import cmdline, kvm
 from vnpu.machine.config import MachineConfig
 from vnpu.machine.description import Description
 from vnpu.machine.images import Images, prepare
-from vnpu.machine.process import filled
+from vnpu.machine.process import QemuProcess
 
 
 def boot_interactive(
@@ -25,18 +24,14 @@ def boot_interactive(
     config = config or MachineConfig()
     files = Description(images, config).files()
     words = cmdline.interactive(config, len(images.firmware), kvm.usable(images))
-    # The terminal is ours, and QEMU has to keep it; so it stays who we are.
-    command = [*confine.die_with_parent(), "--", str(images.qemu), *confine.sandbox(images.qemu)]
-    command += filled(words, {name: str(path) for name, path in files.items()})
     print(f"{images.release} ({lane}): Ctrl-D ends, Ctrl-A X kills, Ctrl-A C is QEMU's monitor")
     sys.stdout.flush()
-    process = subprocess.Popen(command)
+    # It finds the terminal open, whoever it is then.
+    process = QemuProcess(images.qemu, words, files=files)
     # Ctrl-C belongs to the guest, whose console is raw; QEMU passes it on.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return process.wait()
+        return process.wait_for_ever()
     finally:
         signal.signal(signal.SIGINT, before)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        process.kill()

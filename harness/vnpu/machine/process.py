@@ -10,12 +10,24 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vnpu.base import private
+from vnpu.base import deadline, private
 from vnpu.machine import confine
 
 _KILL_TIMEOUT_S = 10.0
 #: the device's engines are its threads; those that the library starts spin before they sleep
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+#: what it gets of ours: how it finds its parts, what sanitizers are to do, whose time it is.
+#: Whoever takes QEMU over has no use for a user's tokens and passwords.
+_PASSED_ON = """
+    PATH LD_LIBRARY_PATH LANG LC_ALL TZ TMPDIR
+    ASAN_OPTIONS LSAN_OPTIONS TSAN_OPTIONS UBSAN_OPTIONS ASAN_SYMBOLIZER_PATH
+    MALLOC_ARENA_MAX MALLOC_PERTURB_ OPENBLAS_CORETYPE
+""".split()
+
+
+def environment() -> dict[str, str]:
+    """What every QEMU gets as its environment."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _ENVIRONMENT
 
 
 class QemuProcess:
@@ -26,6 +38,8 @@ class QemuProcess:
     made beforehand, so that there is no path in a file system and no moment at
     which somebody must wait for a listener. The kernel kills the process when
     the thread that made it ends.
+
+    Without ``log`` it has this terminal, and Ctrl-C with it.
     """
 
     def __init__(
@@ -33,8 +47,8 @@ class QemuProcess:
         binary: Path,
         words: Sequence[str],
         *,
-        log: Path,
-        sockets: Sequence[str],
+        log: Path | None = None,
+        sockets: Sequence[str] = (),
         files: Mapping[str, Path] | None = None,
         confined: bool = True,
     ) -> None:
@@ -64,12 +78,14 @@ class QemuProcess:
             undo.pop_all()
 
     def _start(self, fds: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        if self._log is None:
+            return subprocess.Popen(self.command_line, pass_fds=fds, env=environment())
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         with open(private.opened(self._log, flags), "ab") as log:
             return subprocess.Popen(
                 self.command_line,
                 pass_fds=fds,
-                env=os.environ | _ENVIRONMENT,
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -103,16 +119,22 @@ class QemuProcess:
     @property
     def messages(self) -> str:
         """What QEMU itself had to say."""
+        if self._log is None:
+            return ""
         try:
             with open(private.opened(self._log, os.O_RDONLY), errors="replace") as log:
                 return log.read().strip()
         except FileNotFoundError:
             return ""
 
+    def wait_for_ever(self) -> int:
+        """Exit status."""
+        return self._popen.wait()
+
     def wait(self, timeout_s: float) -> int | None:
         """Exit status, or None if it still runs after the deadline."""
         try:
-            return self._popen.wait(timeout_s)
+            return self._popen.wait(deadline.scaled(timeout_s))
         except subprocess.TimeoutExpired:
             return None
 
@@ -120,7 +142,7 @@ class QemuProcess:
         """End it now and close the sockets; fine to repeat."""
         if self.running:
             self._popen.kill()
-            self._popen.wait(_KILL_TIMEOUT_S)
+            self._popen.wait(deadline.scaled(_KILL_TIMEOUT_S))
         for end in self.sockets.values():
             end.close()
 

@@ -8,6 +8,7 @@ directory in it with a lock file beside, and each machine one in that.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from vnpu.base import locks, private
+from vnpu.base.errors import SetupError
 from vnpu.machine import confine
 
 #: where large things are that should not go to a disk
@@ -38,19 +40,36 @@ def new(prefix: str = "vm-", base: Path | None = None) -> Path:
 @cache
 def _root(pid: int, base: Path) -> Path:
     """This process's directory in ``base``; the lock beside it says that its owner lives."""
-    place = private.directory(base / f"vnpu-{os.geteuid()}-runs", confine.group())
+    place = private.directory(_place(base), confine.passing())
     # One at a time: else another process takes a directory that is not locked yet
     # for an abandoned one.
     guard = locks.take(place / "lock")
     assert guard is not None
     with guard:
         _remove_abandoned(place)
+        _remove_abandoned_elsewhere(place)
         root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
         private.directory(root, confine.group())
         held = locks.take(_lock_of(root))
     assert held is not None
     atexit.register(_remove_own, root, held, pid)
     return root
+
+
+def _place(base: Path) -> Path:
+    return base / f"vnpu-{os.geteuid()}-runs"
+
+
+def _remove_abandoned_elsewhere(place: Path) -> None:
+    """Few runs need memory for what they write, and none might come for long."""
+    other = _place(MEMORY)
+    if other != place and other.is_dir():
+        with contextlib.suppress(SetupError, OSError):
+            private.directory(other, confine.passing())
+            guard = locks.take(other / "lock", wait=False)
+            if guard is not None:
+                with guard:
+                    _remove_abandoned(other)
 
 
 def _lock_of(root: Path) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -17,7 +16,7 @@ from vnpu.artifacts.kernel import modinfo
 from vnpu.artifacts.kernel.artifact import KernelArtifact
 from vnpu.artifacts.module import ModuleArtifact
 from vnpu.artifacts.qemu import firmware
-from vnpu.base import cache, progress
+from vnpu.base import cache, progress, scratch
 from vnpu.base.errors import SetupError
 from vnpu.base.tool import run
 
@@ -86,9 +85,10 @@ def _lean(module: Path) -> bytes:
     The guest would read the one and compute the other, under emulation, to no
     end: the driver has no signature anyway.
     """
-    with tempfile.NamedTemporaryFile(suffix=".ko") as output:
-        run(["strip", "--strip-debug", "-o", output.name, module], "make the initramfs")
-        return Path(output.name).read_bytes()
+    with scratch.folder("initramfs") as folder:
+        lean = folder / module.name
+        run(["strip", "--strip-debug", "-o", lean, module], "make the initramfs")
+        return lean.read_bytes()
 
 
 def _busybox() -> Path:

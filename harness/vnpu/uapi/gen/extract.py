@@ -22,6 +22,7 @@ from typing import Any
 from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 
+from vnpu.base import scratch
 from vnpu.base.errors import BuildError, SetupError
 
 
@@ -174,8 +175,8 @@ def _gcc(args: list[str], source: str | None = None) -> bytes:
 
 
 def _compile(flags: list[str], source: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="vnpu-uapi-") as directory:
-        target = Path(directory) / "probe.o"
+    with scratch.folder("uapi") as directory:
+        target = directory / "probe.o"
         _gcc(["-g", "-gdwarf-4", "-O0", *flags, "-c", "-o", str(target)], source)
         return target.read_bytes()
 
