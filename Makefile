@@ -20,7 +20,7 @@ READY := $(VENV)/.ready
 PYTHON_BIN := $(VENV)/bin/python
 VNPU := $(VENV)/bin/vnpu
 # Reads harness/Kconfig, writes .config.
-KCONFIG := KCONFIG_CONFIG=$(CURDIR)/.config srctree=$(CURDIR) $(PYTHON_BIN) -m
+KCONFIG := KCONFIG_CONFIG='$(CURDIR)/.config' srctree='$(CURDIR)' $(PYTHON_BIN) -m
 PYTEST := $(PYTHON_BIN) -m pytest -q $(if $(K),-k '$(K)')
 REPORTS := build/report
 
@@ -30,7 +30,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup qemu-test check check-bare bench boot menuconfig defconfig doctor lint format unit setup-test abi device device-asan \
-	kunit upstream mutants spec uapi abi-golden clean distclean
+	kunit upstream mutants spec uapi abi-golden pins clean distclean
 
 help: ## what can be made
 	@echo 'make TARGET [LANE=stock|debug] [KERNEL_VERSION=7.3] [KDIR=DIR] [JOBS=N] [K=EXPRESSION]'
@@ -39,7 +39,12 @@ help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | \
 		awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-$(READY): pyproject.toml harness/setup.sh $(addprefix harness/vnpu/artifacts/data/packages.,txt sh)
+# An environment names its checkout: a copy, or one that was moved, needs its own.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+
+$(READY): pyproject.toml harness/setup.sh harness/requirements.txt $(addprefix harness/vnpu/artifacts/data/packages.,txt sh)
 	@sh harness/setup.sh
 
 setup: $(READY) ## install what is missing on this machine, make .venv
@@ -110,10 +115,13 @@ uapi: $(READY) ## regenerate the Python of the uAPI from the C header
 abi-golden: $(READY) ## accept a changed uAPI as the promised one
 	@$(PYTHON_BIN) -m vnpu.uapi --golden tests/abi/golden.txt
 
+pins: ## newest releases of the Python packages, for set-up to install
+	@sh tools/pins.sh
+
 clean: ## remove what was built here and the driver's builds in the cache
 	@rm -rf build
-	@if [ -x $(VNPU) ]; then $(VNPU) clean; fi
+	@sh harness/clean.sh
 
 distclean: ## remove the environment and the whole cache as well
-	@if [ -x $(VNPU) ]; then $(VNPU) clean --all; fi
+	@sh harness/clean.sh --all
 	@rm -rf build $(VENV) harness/*.egg-info

@@ -9,8 +9,8 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 export PYTHONPATH="$root/harness" PYTHONDONTWRITEBYTECODE=1 LC_ALL=C.UTF-8
 
-for python in "$root/.venv/bin/python" ${PYTHON:-} python3 /usr/bin/python3; do
-	if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+for python in "$root/.venv/bin/python" "${PYTHON:-}" python3 /usr/bin/python3; do
+	if [ -n "$python" ] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
 		exec "$python" -m vnpu.artifacts.doctor
 	fi
 done

@@ -6,7 +6,7 @@
 
 set -eu
 
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 packages=$root/harness/vnpu/artifacts/data/packages.sh
 venv=$root/.venv
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
@@ -50,9 +50,9 @@ install_packages() {
 
 # The first Python that is new enough and can make environments.
 find_python() {
-	for candidate in ${PYTHON:-} python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11
-	do
-		if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	for candidate in "${PYTHON:-}" python3 /usr/bin/python3 \
+		python3.14 python3.13 python3.12 python3.11; do
+		if [ -n "$candidate" ] && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 			2>/dev/null; then
 			printf '%s' "$candidate"
 			return
@@ -68,8 +68,25 @@ pip_install() {
 		</dev/null >>"$venv/pip.log" 2>&1
 }
 
+# The releases that are known to work, by their hashes; what is newest if VNPU_PINS=0.
+install_dependencies() {
+	if [ "${VNPU_PINS:-1}" = 0 ]; then
+		pip_install 'setuptools>=65' wheel && pip_install --no-build-isolation -e "$root[dev]"
+	else
+		pip_install --require-hashes -r "$root/harness/requirements.txt"
+	fi
+}
+
+# The checkout that an environment was made for; its programs and packages name it.
+made_for() { cat "$venv/.ready" 2>/dev/null || true; }
+
 python_environment() {
 	python=$(find_python)
+	# Before anything is changed: what stops half way is begun anew.
+	if [ "$(made_for)" != "$root" ]; then
+		rm -rf "$venv"
+	fi
+	rm -f "$venv/.ready"
 	if ! "$venv/bin/python" -c '' 2>/dev/null; then
 		say "making the Python environment .venv"
 		rm -rf "$venv"
@@ -78,14 +95,14 @@ python_environment() {
 	say "installing Python packages"
 	: >"$venv/pip.log"
 	# The package's build backend is installed like any other package and then used from here.
-	if ! pip_install 'setuptools>=65' wheel ||
-		! pip_install --no-build-isolation -e "$root[dev]"; then
+	if ! install_dependencies || ! pip_install --no-deps --no-build-isolation -e "$root"; then
 		tail -n 20 "$venv/pip.log" >&2
-		say "The Python packages could not be installed: check the network and pip's configuration."
+		say "The Python packages could not be installed: check the network and pip's configuration;"
+		say "VNPU_PINS=0 takes the newest releases instead of those in harness/requirements.txt."
 		exit 3
 	fi
 }
 
 system_packages
 python_environment
-touch "$venv/.ready"
+printf '%s\n' "$root" >"$venv/.ready"

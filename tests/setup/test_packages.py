@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: MIT
 """Set-up before anything is there: the list of packages, what reads it, what installs it."""
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from vnpu.base import locks, paths
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = REPO / "harness/vnpu/artifacts/data"
 #: what the shell scripts call, beside what a test puts in their way
-TOOLS = "awk cut dirname grep head id mktemp mkdir rm sed sh tail touch tr".split()
+TOOLS = "awk cat cp cut dirname flock grep head id mktemp mkdir rm sed sh tail touch tr".split()
 
 
 def listed():
@@ -44,10 +49,10 @@ def machine(tmp_path):
             target.write_text(f"#!/bin/sh\n{script}\n")
             target.chmod(0o755)
 
-        def run(self, script, **environment):
+        def run(self, script, *arguments, **environment):
             self.home.mkdir(exist_ok=True)
             return subprocess.run(
-                [folder / "sh", checkout / script],
+                [folder / "sh", self.path / script, *arguments],
                 env={"PATH": str(folder), "HOME": str(self.home), **environment},
                 capture_output=True,
                 text=True,
@@ -153,3 +158,120 @@ def _files(machine):
     machine.home.mkdir(exist_ok=True)
     folders = (machine.home, machine.path)
     return sorted(str(file) for folder in folders for file in folder.rglob("*"))
+
+
+PYTHON = """
+echo "$@" >> {log}
+[ "$1 $2" = "-m venv" ] || exit 0
+mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
+"""
+
+
+@pytest.fixture
+def ready(machine):
+    """A machine with all packages and a Python; ``made()`` tells what that was asked for."""
+    debian(machine, *(row[0] for row in listed()))
+    machine.add("python3", PYTHON.format(log=machine.log))
+
+    def made():
+        machine.log.unlink(missing_ok=True)
+        done = machine.run("harness/setup.sh")
+        assert done.returncode == 0, done.stderr
+        return machine.log.read_text()
+
+    machine.made = made
+    return machine
+
+
+def test_environment_belongs_to_its_checkout(ready):
+    """A copy, or one that was moved, would run the code of the other."""
+    assert "-m venv" in ready.made()
+    assert (ready.path / ".venv/.ready").read_text() == f"{ready.path}\n"
+    assert "-m venv" not in ready.made()
+    (ready.path / ".venv/old").touch()
+    ready.path = ready.path.rename(ready.path.parent / "moved to here")
+    assert "-m venv" in ready.made()
+    assert not (ready.path / ".venv/old").exists()
+
+
+def test_make_sets_up_again_where_the_environment_is_of_another_checkout(tmp_path):
+    place = tmp_path / "check out"
+    for name in ("Makefile", "pyproject.toml", "harness"):
+        source = REPO / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        place.mkdir(exist_ok=True)
+        copy(source, place / name)
+    ready = place / ".venv/.ready"
+    ready.parent.mkdir()
+
+    def up_to_date():
+        return subprocess.run(["make", "-q", ".venv/.ready"], cwd=place).returncode == 0
+
+    ready.write_text(f"{place}\n")
+    assert up_to_date()
+    for other in ("/elsewhere\n", ""):
+        ready.write_text(other)
+        assert not up_to_date()
+
+
+def test_only_releases_that_are_known_are_installed(ready):
+    """By hash, so that what appears on the index tomorrow changes nothing."""
+    installs = [line for line in ready.made().splitlines() if " pip install " in f" {line} "]
+    first, second = installs
+    assert "--require-hashes" in first and first.endswith("harness/requirements.txt")
+    assert "--no-deps" in second and second.endswith(f"-e {ready.path}")
+
+
+def test_every_requirement_has_a_release_and_hashes():
+    pinned = {}
+    for entry in (REPO / "harness/requirements.txt").read_text().split("\n"):
+        if entry[:1] not in ("#", " ", ""):
+            name, _, rest = entry.partition("==")
+            pinned.setdefault(name, []).append(rest.split()[0])
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    for text in [*wanted, "setuptools", "wheel"]:
+        requirement = Requirement(text)
+        if requirement.name != "vnpu":
+            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+            assert name in pinned, f"make pins: {text}"
+            for version in pinned[name]:
+                assert requirement.specifier.contains(version), f"make pins: {text}, not {version}"
+    text = (REPO / "harness/requirements.txt").read_text()
+    assert text.count("--hash=sha256:") > len(pinned)
+
+
+def cache_of(machine, *locks):
+    place = machine.path.parent / "the cache"
+    (place / "lock").mkdir(parents=True)
+    (place / "CACHEDIR.TAG").write_text(paths.TAG_TEXT)
+    for name in locks:
+        (place / "lock" / name).touch()
+    return place
+
+
+@pytest.mark.parametrize("broken", [True, False], ids=["broken", "none"])
+def test_distclean_without_an_environment(machine, broken):
+    place = cache_of(machine, "qemu-1")
+    if broken:
+        (machine.path / ".venv/bin").mkdir(parents=True)
+        (machine.path / ".venv/bin/python").symlink_to("/no/longer/there")
+    where = {"VNPU_CACHE": str(place), "VNPU_TEMPLATES": str(machine.home)}
+    done = machine.run("harness/clean.sh", **where)
+    assert done.returncode == 0 and place.exists()
+    done = machine.run("harness/clean.sh", "--all", **where)
+    assert (done.returncode, done.stdout) == (0, f"removed {place}\n"), done.stderr
+    assert (".venv is broken" in done.stderr) == broken
+    assert not place.exists()
+
+
+def test_distclean_without_an_environment_minds_who_works(machine):
+    place = cache_of(machine, "qemu-1")
+    where = {"VNPU_CACHE": str(place), "VNPU_TEMPLATES": str(machine.home)}
+    with locks.take(place / "lock/qemu-1"):
+        done = machine.run("harness/clean.sh", "--all", **where)
+    assert done.returncode == 3 and "a run uses" in done.stderr
+    assert place.exists()
+    (place / "CACHEDIR.TAG").write_text("of somebody else")
+    assert machine.run("harness/clean.sh", "--all", **where).returncode == 0
+    assert place.exists()

@@ -35,6 +35,7 @@ def _source(target: Target) -> Path:
 
 def build(kernel: KernelArtifact, target: Target | None = None) -> ModuleArtifact:
     """Build the driver for ``kernel``, with the compiler's extra warnings (W=1) on."""
+    paths.require_plain()
     target = target or current()
     source = _source(target)
     products = [f"{name}.ko" for name in (target.module, target.kunit) if name]

@@ -107,6 +107,16 @@ def made(*names: str) -> Path:
     return path
 
 
+def require_plain() -> None:
+    """Raises SetupError if makefiles cannot cope with the path of the cache."""
+    root = cache_dir()
+    if any(letter.isspace() or letter in ":%#" for letter in str(root)):
+        raise SetupError(
+            f"QEMU and the kernel cannot be built in {root}: its path has a blank or colon",
+            "VNPU_CACHE= names another place for the cache",
+        )
+
+
 def _mark(root: Path) -> None:
     """Whole or not at all: another process may look at the same moment."""
     new = root / f".{TAG}.{os.getpid()}"

@@ -67,6 +67,7 @@ class _Recipe:
 
 def ensure() -> KernelArtifact:
     """The debug kernel, built if it is not there."""
+    paths.require_plain()
     recipe = _recipe()
     tree = source_tree()
     kconfig = paths.repo_root() / "kernel/Kconfig"

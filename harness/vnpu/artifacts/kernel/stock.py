@@ -38,6 +38,7 @@ def ensure() -> KernelArtifact:
 
     Newest is what the archive had when its lists were last fetched.
     """
+    paths.require_plain()
     release = versions.find()
     key = cache.digest(release.name, f"recipe {RECIPE}", str(paths.cache_dir()))
     folder = cache.artifact("kernel-stock", key, lambda work: _make(work, release, key), keep=4)

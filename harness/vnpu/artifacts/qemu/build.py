@@ -79,6 +79,7 @@ def ensure(sanitize: bool | None = None) -> QemuArtifact:
     own = os.environ.get("QEMU")
     if own and not sanitize:
         return _own_binary(own)
+    paths.require_plain()
     source = qemu_source.find()
     device = paths.repo_root() / "qemu-device"
     base = _base_key(source, device)
@@ -157,8 +158,8 @@ def _make_tree(tree: Path, source: qemu_source.Source, device: Path) -> None:
             [
                 src / "configure",
                 f"--cc={compiler}",
-                f"--python={sys.executable}",
-                f"--ninja={_ninja()}",
+                f"--python={_plain(tree, 'python', Path(sys.executable))}",
+                f"--ninja={_plain(tree, 'ninja', Path(_ninja()))}",
                 *CONFIGURE,
             ],
             "configure QEMU",
@@ -168,6 +169,16 @@ def _make_tree(tree: Path, source: qemu_source.Source, device: Path) -> None:
         )
     _keep_meson(build)
     _precompile_headers(tree)
+
+
+def _plain(tree: Path, name: str, program: Path) -> Path:
+    """A program by a path without blanks: configure takes none, our environment may have some.
+
+    Its directory is a link, so that Python still finds what is beside it.
+    """
+    link = tree / f"env-{name}"
+    link.symlink_to(program.parent.parent)
+    return link / program.parent.name / program.name
 
 
 def _keep_meson(build: Path) -> None:
