@@ -82,7 +82,7 @@ def test_shell_for_a_person_is_confined_too(machine, terminal):
     """It has the terminal, and works; QEMU is nobody, in the sandbox."""
     end, start = terminal
     shell = start(sys.executable, "-c", SHELL, machine.lane)
-    read_until(end, b"/ # ")
+    read_until(end, b":/# ")
     (pid,) = Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()
     found = status(pid)
     assert "0" not in [*found["Uid"], *found["Gid"]]

@@ -110,12 +110,22 @@ def test_options_become_variables_for_what_is_built():
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ending_a_command_ends_all_that_it_started(tmp_path, number):
-    """A plain kill, as a CI system does it, reaches the grandchildren too."""
+@pytest.mark.parametrize(
+    ("number", "handler"),
+    [
+        (signal.SIGTERM, "default_int_handler"),
+        (signal.SIGTERM, "SIG_IGN"),
+        (signal.SIGINT, "default_int_handler"),
+    ],
+)
+def test_ending_a_command_ends_all_that_it_started(tmp_path, number, handler):
+    """A plain kill, as a CI system does it, reaches the grandchildren too.
+
+    Also of what a shell started in the background, which ignores interrupts.
+    """
     pid_file = tmp_path / "pid"
     program = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"import signal; signal.signal(signal.SIGINT, signal.{handler})\n"
         "from pathlib import Path\n"
         "from vnpu.cli import child\n"
         "child.catch_termination()\n"
@@ -134,10 +144,9 @@ def test_ending_a_command_ends_all_that_it_started(tmp_path, number):
 
 
 def _starter(pid_file):
-    """A program with a child. A shell's background job would ignore interrupts."""
+    """A program with a child."""
     return (
-        "import signal, subprocess\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import subprocess\n"
         "child = subprocess.Popen(['sleep', '60'])\n"
         f"open({str(pid_file)!r}, 'w').write(str(child.pid))\n"
         "child.wait()"

@@ -114,7 +114,7 @@ def test_answers_of_the_guest_have_stretched_deadlines(monkeypatch, seconds):
 def test_boot_is_stretched_once(monkeypatch, tmp_path):
     class Silent(Machine):
         def __init__(self, *_):
-            self.guest = Guest(link)
+            self.guest = Guest(Session(link))
             self.console = Console(tmp_path / "log")
 
         def connect_monitor(self):

@@ -12,8 +12,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from vnpu.artifacts import debian
 from vnpu.artifacts.sites import sites
 from vnpu.base import cache, locks, paths, progress
 from vnpu.base.errors import BuildError, SetupError, VnpuError
-from vnpu.base.tool import run
+from vnpu.base.tool import run, stream
 
 #: what a root has beside minbase
 INCLUDE = "ca-certificates,make"
@@ -133,32 +131,25 @@ class Root:
         clone = self.path / home.relative_to("/") / "project"
         directory = home / "project" if clone.is_dir() else Path("/")
         argv = [
+            # Its namespaces, and all that is in them, go with it.
             "setpriv", "--pdeathsig", "KILL",
             "unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child=KILL",
             "--propagation=private",
             "sh", _ENTER, self.path, user, directory, *command,
         ]  # fmt: skip
-        process = subprocess.Popen(
+        lines: list[str] = []
+
+        def take(line: str) -> None:
+            lines.append(f"{line}\n")
+            self.log.write(f"{line}\n")
+
+        status = stream(
             [str(part) for part in argv],
+            "run a command in the bare machine",
+            take,
             env=_environment(user, home),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            process_group=0,
+            patience_s=0,  # unshare heeds no other signal
         )
-        lines = []
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                lines.append(line)
-                self.log.write(line)
-            status = process.wait()
-        finally:
-            if process.poll() is None:  # its namespaces, and all that is in them, go with it
-                process.send_signal(signal.SIGKILL)
-                process.wait()
         if status != expect:
             told = "".join(lines[-40:])
             raise CommandFailed(f"{' '.join(command)}: exit {status}\n{told}", status)

@@ -6,20 +6,19 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from xml.etree import ElementTree
 
 import bareroot as bare
 
 from vnpu.base import paths
 from vnpu.base.errors import SetupError, VnpuError
+from vnpu.cli import child
 
 #: a score of tests from all over the suite
 SMOKE = "test_first_steps or test_lifecycle or test_snapshot"
@@ -118,14 +117,6 @@ def _say_what_is_left_out() -> None:
         print("note: what is not committed is not in the clones", file=sys.stderr)
 
 
-class _Terminated(KeyboardInterrupt):
-    """Somebody ended this process; it takes its machines along as for Ctrl-C."""
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; 0 if all variants passed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -134,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="for make")
     chosen = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _terminate)
+    child.catch_termination()
     try:
         bare.require()
         _say_what_is_left_out()

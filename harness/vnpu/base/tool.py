@@ -95,25 +95,17 @@ def run(
     Raises SetupError if the tool is missing, BuildError if it fails.
     """
     args = [str(arg) for arg in argv]
-    process: subprocess.Popen[str] | None = None
     lines: list[str] = []
-    try:
-        with _undisturbed():  # else a tool that has just started would be nobody's
-            process = _spawn(args, reason, cwd, env)
-        with open(log or os.devnull, "w", buffering=1) as sink:
-            sink.write(f"$ cd {cwd or Path.cwd()} && {shlex.join(args)}\n")
-            assert process.stdout is not None
-            for raw in process.stdout:
-                line = _ESCAPES.sub("", raw.rstrip("\n"))
-                sink.write(line + "\n")
-                lines.append(line)
-                if on_line is not None:
-                    on_line(line)
-        status = process.wait()
-    except BaseException:
-        if process:
-            _kill_group(process)
-        raise
+    with open(log or os.devnull, "w", buffering=1) as sink:
+        sink.write(f"$ cd {cwd or Path.cwd()} && {shlex.join(args)}\n")
+
+        def take(line: str) -> None:
+            sink.write(line + "\n")
+            lines.append(line)
+            if on_line is not None:
+                on_line(line)
+
+        status = stream(args, reason, take, cwd=cwd, env=_environment(env))
     if status != 0:
         where = f"\n  log: {log}" if log else ""
         told = first_error(lines)
@@ -125,25 +117,58 @@ def run(
     return Result("\n".join(lines), log, lines)
 
 
+def stream(
+    args: Sequence[str],
+    reason: str,
+    on_line: Callable[[str], None],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str],
+    patience_s: float = 5.0,
+) -> int:
+    """Run a tool to its end and give its exit status; ``on_line`` sees what it writes.
+
+    ``env`` is its whole environment. Whatever interrupts this ends the tool with
+    its children: by SIGTERM, and after ``patience_s`` by SIGKILL.
+    Raises SetupError if there is no such tool.
+    """
+    process: subprocess.Popen[str] | None = None
+    try:
+        with _undisturbed():  # else a tool that has just started would be nobody's
+            process = _spawn(args, reason, cwd, env)
+        assert process.stdout is not None
+        for raw in process.stdout:
+            on_line(_ESCAPES.sub("", raw.rstrip("\n")))
+        return process.wait()
+    except BaseException:
+        if process:
+            _kill_group(process, patience_s)
+        raise
+
+
 #: of the make that we may run in: its flags and variables are not for the makes that we run
 _OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
 
 
-def _spawn(
-    args: list[str], reason: str, cwd: Path | None, env: Mapping[str, str] | None
-) -> subprocess.Popen[str]:
-    environment = {**os.environ, "LANG": "C", "LC_ALL": "C.UTF-8", **(env or {})}
+def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
+    environment = {**os.environ, "LANG": "C", "LC_ALL": "C.UTF-8", **(added or {})}
     for name in _OF_MAKE:
         environment.pop(name, None)
+    return environment
+
+
+def _spawn(
+    args: Sequence[str], reason: str, cwd: Path | None, env: Mapping[str, str]
+) -> subprocess.Popen[str]:
     if cwd is not None and not cwd.is_dir():
         raise BuildError(f"could not {reason}: {cwd} is not a directory")
-    if which(args[0], path=environment.get("PATH")) is None:
+    if which(args[0], path=env.get("PATH")) is None:
         raise missing(args[0], reason)
     try:
         return subprocess.Popen(
             [*_ended_with_us(), *args],
             cwd=cwd,
-            env=environment,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -167,12 +192,12 @@ def _ended_with_us() -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
-def _kill_group(process: subprocess.Popen[str]) -> None:
+def _kill_group(process: subprocess.Popen[str], patience_s: float) -> None:
     """End the tool and all its children, politely first."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=deadline.scaled(5))
+        process.wait(timeout=deadline.scaled(patience_s))
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

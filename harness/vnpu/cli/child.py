@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -40,13 +42,7 @@ def run(
     ``interactive``: it reads from this terminal, which interrupts it itself;
     else it has no stdin.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=root,
-        env={**os.environ, **(env or {})},
-        stdin=None if interactive else subprocess.DEVNULL,
-        process_group=None if interactive else 0,
-    )
+    process = _start(command, root, {**os.environ, **(env or {})}, interactive)
     interrupted: KeyboardInterrupt | None = None
     while True:
         try:
@@ -61,3 +57,31 @@ def run(
     if interrupted:
         raise interrupted
     return status
+
+
+def _start(
+    command: Sequence[str], root: Path, env: Mapping[str, str], interactive: bool
+) -> subprocess.Popen[bytes]:
+    if interactive:
+        return subprocess.Popen(command, cwd=root, env=env)
+    with _interruptible():
+        return subprocess.Popen(
+            command, cwd=root, env=env, stdin=subprocess.DEVNULL, process_group=0
+        )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have what starts in this block end by an interrupt, which is how it is told to.
+
+    A shell has what it starts in the background ignore them, and children inherit that.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -8,16 +8,14 @@ import itertools
 import os
 import struct
 import subprocess
-from collections.abc import Callable
 
 from vnpu.base.errors import RigError
 from vnpu.guest import syscalls
 from vnpu.guest.errors import GuestTimeout, ProcessGone
-from vnpu.guest.link import Link
 from vnpu.guest.log import KernelLog
 from vnpu.guest.process import AT_FDCWD, Process
 from vnpu.guest.protocol import AGENT_TARGET, FrameType, Hello, ProcessInfo
-from vnpu.guest.session import DEFAULT_TIMEOUT_S, Session
+from vnpu.guest.session import Session
 
 MARKER = "vnpu-harness: marker"
 _nonces = itertools.count(1)
@@ -31,16 +29,10 @@ _SOCKET_BASE = 4000
 
 
 class Guest:
-    """A guest whose agent answers; the arguments are those of Session."""
+    """A guest whose agent answers."""
 
-    def __init__(
-        self,
-        link: Link,
-        explain: Callable[[], Exception] | None = None,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        starved_s: Callable[[], float] = lambda: 0.0,
-    ) -> None:
-        self.session = Session(link, explain, timeout_s, starved_s)
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self.session.where_is = self._where_is
         self.session.is_blocked = self._is_blocked
         self.log = KernelLog(self)

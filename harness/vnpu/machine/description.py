@@ -47,5 +47,21 @@ class Description:
         return _hash(str(_FORMAT), self.images.key, *self.words(Backing.TEMPLATE))[:24]
 
 
+class Described:
+    """What is made from a description: a snapshot, a machine that runs."""
+
+    description: Description
+
+    @property
+    def images(self) -> Images:
+        """The files of the guest."""
+        return self.description.images
+
+    @property
+    def config(self) -> MachineConfig:
+        """What machine it is."""
+        return self.description.config
+
+
 def _hash(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).hexdigest()

@@ -15,13 +15,12 @@ from vnpu.guest.errors import describe_status
 from vnpu.guest.guest import Guest
 from vnpu.guest.link import Link
 from vnpu.guest.protocol import AGENT_ENDED, ProtocolError
+from vnpu.guest.session import Session
 from vnpu.klog import oracle
 from vnpu.machine import cmdline, migration, rundir
 from vnpu.machine.cmdline import Backing
-from vnpu.machine.config import MachineConfig
 from vnpu.machine.console import Console
-from vnpu.machine.description import Description
-from vnpu.machine.images import Images
+from vnpu.machine.description import Described, Description
 from vnpu.machine.process import QemuProcess, filled
 from vnpu.machine.qmp import Qmp
 
@@ -40,7 +39,7 @@ def _is_asked(log: str) -> bool:
     return "reboot: Restarting system" in log
 
 
-class Machine:
+class Machine(Described):
     """A machine with a guest; close() ends it and removes its files."""
 
     def __init__(
@@ -85,16 +84,6 @@ class Machine:
         self.close()
 
     @property
-    def images(self) -> Images:
-        """The files of the guest."""
-        return self.description.images
-
-    @property
-    def config(self) -> MachineConfig:
-        """What machine it is."""
-        return self.description.config
-
-    @property
     def kvm(self) -> bool:
         """Whether it runs on KVM."""
         return self.description.kvm
@@ -132,7 +121,8 @@ class Machine:
 
     def _meet(self, link: Link) -> None:
         self._link = link
-        self.guest = Guest(link, self.explain, starved_s=lambda: self.process.starved_s())
+        # The process may be another one later.
+        self.guest = Guest(Session(link, self.explain, starved_s=lambda: self.process.starved_s()))
 
     def _start_qemu(self, incoming: bool) -> QemuProcess:
         words = [*self.description.words(self._backing), *(cmdline.incoming() if incoming else ())]

@@ -24,7 +24,7 @@ from vnpu.klog.oracle import Finding
 from vnpu.machine import confine, kvm, rundir
 from vnpu.machine.cmdline import Backing
 from vnpu.machine.config import MIB, MachineConfig
-from vnpu.machine.description import Description
+from vnpu.machine.description import Described, Description
 from vnpu.machine.images import Images
 from vnpu.machine.machine import Machine
 
@@ -45,7 +45,7 @@ _OLD_S = 2 * 24 * 3600
 _NAME = re.compile(r"\w+-[0-9a-f]{8}-[0-9a-f]{24}")
 
 
-class Template:
+class Template(Described):
     """The snapshot of a booted guest."""
 
     def __init__(self, description: Description, directory: Path) -> None:
@@ -73,16 +73,6 @@ class Template:
                 directory = storage(description.config) / _name(description)
                 _make(description, directory)
             return cls(description, directory)
-
-    @property
-    def images(self) -> Images:
-        """The files of the guest."""
-        return self.description.images
-
-    @property
-    def config(self) -> MachineConfig:
-        """What machine it is of."""
-        return self.description.config
 
     @property
     def boot_log(self) -> str:
