@@ -59,14 +59,21 @@ sys.exit(main(["boot", "--lane", sys.argv[1]]))
 def terminal():
     """A terminal's other end, and a process that ``start`` gives it to."""
     ours, theirs = pty.openpty()
-    with open(ours, "r+b", buffering=0) as end:
-        yield (
-            end,
-            lambda *command: subprocess.Popen(
-                command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-            ),
+    started = []
+
+    def start(*command):
+        process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
         )
-        os.close(theirs)
+        started.append(process)
+        return process
+
+    with open(ours, "r+b", buffering=0) as end:
+        yield end, start
+    os.close(theirs)
+    for process in started:
+        process.kill()  # and the kernel ends its QEMU
+        process.wait()
 
 
 def read_until(end, text, timeout_s=240):
