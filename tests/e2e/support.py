@@ -21,9 +21,12 @@ from vnpu.uapi import abi
 
 PAGE = 4096
 MIB = 1 << 20
-#: what the driver says of a recovery that tests provoke
-RECOVERY = pytest.mark.allow_kernel_log(
-    r"resetting the device|queue \d+ does not stop|does not come back from a reset|job failed"
+#: what the driver says when a test has it reset the device
+RESET = pytest.mark.expect_kernel_log(r"\[drm\] resetting the device")
+#: and when the device does not answer any more
+GIVEN_UP = pytest.mark.expect_kernel_log(
+    r"\[drm\] resetting the device",
+    r"\[drm\] \*ERROR\* the device does not come back from a reset",
 )
 DRIVER = "/sys/bus/pci/drivers/vnpu"
 

@@ -5,7 +5,7 @@ import errno
 
 from support import (
     PAGE,
-    RECOVERY,
+    RESET,
     Copier,
     Gate,
     Interrupts,
@@ -40,7 +40,7 @@ def test_bind_that_waits_for_a_bind_of_another_vm(guest, npu):
     assert Fence(first).done()
 
 
-@RECOVERY
+@RESET
 def test_bind_succeeds_though_its_queue_stops(guest):
     """The device does not reach the queue that drops translations, until it is reset."""
     path = reload_impatient(guest)

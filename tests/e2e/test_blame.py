@@ -3,14 +3,12 @@
 
 import errno
 
-from support import MIB, PAGE, RECOVERY, Copier, Gate, pause, raises_errno, uptime
+from support import MIB, PAGE, Copier, Gate, pause, raises_errno, uptime
 
 from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Device, Fence
 from vnpu.hw.codes import Dtype, SignalOp
 from vnpu.hw.packets import Copy2d, Gemm, Nop, Signal
 from vnpu.uapi import abi
-
-pytestmark = RECOVERY
 
 TIMEOUT_PARAM = "/sys/module/vnpu/parameters/job_timeout_ms"
 BANNED_TIMEOUT = abi.DRM_VNPU_QUEUE_STATE_BANNED | abi.DRM_VNPU_QUEUE_STATE_TIMEOUT

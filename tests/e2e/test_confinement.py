@@ -95,8 +95,9 @@ def test_shell_for_a_person_is_confined_too(machine, terminal):
     assert "0" not in [*found["Uid"], *found["Gid"]]
     assert found["NoNewPrivs"] == ["1"]
     assert found["Seccomp"] == (["2"] if confine.sandbox(machine.images.qemu) else ["0"])
-    end.write(b"echo $((6 * 7))\n")
-    read_until(end, b"42")
+    end.write(b"echo answer=$((6 * 7))\n")
+    read_until(end, b"answer=42")
+    read_until(end, b":/# ")
     end.write(b"\x04")
     assert shell.wait(timeout=scaled(60)) == 0
 

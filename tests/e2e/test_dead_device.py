@@ -4,9 +4,10 @@
 import errno
 import os
 
+import pytest
 from support import (
+    GIVEN_UP,
     PAGE,
-    RECOVERY,
     Copier,
     Gate,
     Interrupts,
@@ -18,8 +19,6 @@ from support import (
 
 from vnpu.accel import Device
 from vnpu.hw.packets import Fill, Nop
-
-pytestmark = RECOVERY
 
 COMMAND, MEMORY = 4, 2
 EVENT_VECTOR = 0
@@ -34,6 +33,7 @@ def stop_answering(guest):
     proc.syscall("pwrite64", fd, command.to_bytes(2, "little"), 2, COMMAND)
 
 
+@GIVEN_UP
 def test_device_that_does_not_answer_is_given_up(guest, npu):
     """All ones look like a device that is ready; a reset of it must not count as one."""
     c = Copier(npu)
@@ -47,6 +47,8 @@ def test_device_that_does_not_answer_is_given_up(guest, npu):
         c.queue.submit([])
 
 
+@GIVEN_UP
+@pytest.mark.expect_kernel_log(r"\[drm\] queue \d+ does not stop")
 def test_hang_of_a_device_that_does_not_answer(guest):
     guest.write_file("/sys/module/vnpu/parameters/job_timeout_ms", b"300")
     c = Copier(Device.open(guest.spawn()))

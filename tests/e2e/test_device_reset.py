@@ -3,14 +3,14 @@
 
 import errno
 
-from support import PAGE, RECOVERY, Copier, Gate, fails, reset_device
+from support import PAGE, RESET, Copier, Gate, fails, reset_device
 
 from vnpu.accel import SYSTEM
 from vnpu.hw.codes import SignalOp
 from vnpu.hw.packets import Fill, Signal
 from vnpu.uapi import abi
 
-pytestmark = RECOVERY
+pytestmark = RESET
 
 LOST = abi.DRM_VNPU_QUEUE_STATE_LOST
 

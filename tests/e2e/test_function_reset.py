@@ -6,14 +6,12 @@ import errno
 import os
 
 import pytest
-from support import MIB, PAGE, RECOVERY, Copier, Gate, pci_address, uptime
+from support import MIB, PAGE, Copier, Gate, pci_address, uptime
 
 from vnpu.accel import SYSTEM, TENSOR, VRAM, Device
 from vnpu.hw.codes import SignalOp
 from vnpu.hw.packets import Fill, Nop, Signal
 from vnpu.uapi import abi
-
-pytestmark = RECOVERY
 
 LOST = abi.DRM_VNPU_QUEUE_STATE_LOST
 

@@ -7,13 +7,11 @@ import time
 
 import pytest
 from foreign import ForeignFence
-from support import DRIVER, MIB, PAGE, RECOVERY, Copier, Gate, pci_address, raises_errno, uptime
+from support import DRIVER, MIB, PAGE, Copier, Gate, pci_address, raises_errno, uptime
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.packets import Nop
 from vnpu.uapi import abi
-
-pytestmark = RECOVERY
 
 
 @pytest.fixture

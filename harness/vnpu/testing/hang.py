@@ -23,6 +23,8 @@ _TASK = re.compile(r"task:(?P<name>\S+) +state:(?P<state>\S)")
 #: processes of tests are forks of the agent; idle ones wait for it, and the first one for it
 _OF_THE_AGENT = "init"
 _IDLE = re.compile(r"unix_stream_(read|data)|do_wait\b|__do_wait")
+#: what a stack only may have gone through, and registers of user space: most of a checker's kernel
+_NOISE = re.compile(r"\]  \? |\] (R[A-D]X|RSI|RSP|R\d\d|RBP|RIP: 0033|Code): ?")
 _LINES = 150
 
 
@@ -73,6 +75,8 @@ def digest(text: str) -> str:
     kept: list[str] = []
     task: list[str] = []
     for line in [*text.splitlines(), "task:end state:S"]:
+        if _NOISE.search(line):
+            continue
         found = _TASK.search(line)
         if found or (task and _ends_task(line)):
             kept += task if task and _tells(task) else []
