@@ -35,7 +35,7 @@ GATES = (
     _STOCK,
     Gate("another driver, vgem", ("qemu-test", "LANE=stock", "VNPU_TARGET=vgem")),
     Gate("end to end, debug kernel", ("qemu-test", "LANE=debug")),
-    Gate("lost memory, debug kernel", ("qemu-test", "LANE=debug", "ARGS=--kmemleak=soak")),
+    Gate("lost memory, debug kernel", ("qemu-test", "LANE=debug", "ARGS=--vnpu-kmemleak=soak")),
     Gate("KUnit", ("kunit",)),
     Gate("driver and device checkers", ("lint", "ARGS=slow")),
 )

@@ -19,7 +19,7 @@ COMPLAIN = 'guest.write_file("/dev/kmsg", "<4>BUG: KASAN: slab-use-after-free in
 def inner(pytester, pytestconfig, monkeypatch):
     """Runs a test file in a session of its own, on the kernel of this one."""
     monkeypatch.setenv("VNPU_CACHE", str(CACHE))
-    monkeypatch.setenv("LANE", pytestconfig.getoption("--lane") or "stock")
+    monkeypatch.setenv("LANE", pytestconfig.getoption("--vnpu-lane") or "stock")
     # An installed plugin loads by itself; one that is not was named to this session.
     installed = pytestconfig.pluginmanager.has_plugin("vnpu")
     named = [] if installed else ["-p", "vnpu.testing.plugin"]
@@ -410,7 +410,7 @@ def test_other_lanes_are_skipped_with_a_reason(inner):
         def test_both():
             pass
         """,
-        "--lane=stock",
+        "--vnpu-lane=stock",
         "-rs",
     )
     result.assert_outcomes(skipped=1, passed=1)
@@ -426,7 +426,7 @@ def test_logs_and_reports_are_kept(inner, pytester):
         def test_quiet(machine):
             machine.sync_console()
         """,
-        "--vm-log-dir=logs",
+        "--vnpu-log-dir=logs",
         "--vnpu-html=out/report.html",
         "--junitxml=junit.xml",
     )

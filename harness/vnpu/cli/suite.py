@@ -30,6 +30,9 @@ _STATUSES = {
     5: (2, "no test matches"),
 }
 
+#: names of the option that needs the terminal
+_KEEP = frozenset(("--keep-vm", "--vnpu-keep-vm"))
+
 
 def run(
     lane: str,
@@ -61,13 +64,13 @@ def run(
     report = paths.report_dir() / report_name(places or [Path(tested.tests).name], lane)
     command = [
         sys.executable, "-m", "pytest", "-q",
-        f"--lane={lane}",
+        f"--vnpu-lane={lane}",
         f"--junitxml={report}.xml",
         f"--vnpu-html={report}.html",
     ]  # fmt: skip
-    keep_vm = keep_vm or "--keep-vm" in arguments
+    keep_vm = keep_vm or not _KEEP.isdisjoint(arguments)
     if keep_vm:
-        command.append("--keep-vm")
+        command.append("--vnpu-keep-vm")
         jobs = 1  # a worker has no terminal to stop at
     if jobs > 1:
         boot_ahead(images)
@@ -76,7 +79,7 @@ def run(
         command += ["-k", expression]
     what = "" if tested.name == DEFAULT else f" {tested.name}"
     progress.say(f"testing{what} on Linux {images.release} ({lane})")
-    arguments = [argument for argument in arguments if argument != "--keep-vm"]
+    arguments = [argument for argument in arguments if argument not in _KEEP]
     command += [*([] if places else [tested.tests]), *arguments]
     env = {}
     if paths.is_carried():

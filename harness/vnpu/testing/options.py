@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,22 +39,24 @@ class Options:
 
     @classmethod
     def _read(cls, config: pytest.Config) -> Options:
-        kdir = config.getoption("--kdir")
+        kdir = config.getoption("--vnpu-kdir")
         if kdir:
             # The sources of the custom lane, and the workers, look there.
             os.environ["KDIR"] = str(Path(kdir).expanduser().resolve())
-        lane = config.getoption("--lane")
+        lane = config.getoption("--vnpu-lane")
         if lane is None:
             lane = lane_of_environment()
-        if config.getoption("--keep-vm") and config.getoption("numprocesses", None):
-            raise pytest.UsageError("--keep-vm needs this terminal, which workers (-n) do not have")
-        log_dir = config.getoption("--vm-log-dir")
+        if config.getoption("--vnpu-keep-vm") and config.getoption("numprocesses", None):
+            raise pytest.UsageError(
+                "--vnpu-keep-vm needs this terminal, which workers (-n) do not have"
+            )
+        log_dir = config.getoption("--vnpu-log-dir")
         return cls(
             lane=lane,
             log_dir=Path(log_dir).resolve() if log_dir else None,
-            keep_vm=config.getoption("--keep-vm"),
+            keep_vm=config.getoption("--vnpu-keep-vm"),
             trace=config.getoption("--vnpu-trace"),
-            kmemleak=config.getoption("--kmemleak") or "",
+            kmemleak=config.getoption("--vnpu-kmemleak") or "",
         )
 
     @property
@@ -72,22 +75,34 @@ class Options:
 
 
 def add(parser: pytest.Parser) -> None:
-    """Tell pytest about the options."""
+    """Tell pytest about the options. All have our prefix: other plugins have options as well.
+
+    Some have an older name besides, unless another plugin has that.
+    """
     group = parser.getgroup("vnpu", "virtual NPU")
-    group.addoption("--lane", choices=LANES, help="kernel to test on (default: stock)")
-    group.addoption("--kdir", metavar="DIR", help="test the kernel built in DIR (lane custom)")
-    group.addoption(
-        "--vm-log-dir", metavar="DIR", help="keep console and QEMU log of every test under DIR"
+    taken = _names_of(parser)
+
+    def option(name: str, older: str = "", **how: Any) -> None:
+        names = [name, *([older] if older and older not in taken else [])]
+        group.addoption(*names, dest=name.lstrip("-").replace("-", "_"), **how)
+
+    option("--vnpu-lane", choices=LANES, help="kernel to test on (default: stock)")
+    option("--vnpu-kdir", metavar="DIR", help="test the kernel built in DIR (lane custom)")
+    option(
+        "--vnpu-log-dir",
+        "--vm-log-dir",
+        metavar="DIR",
+        help="keep console and QEMU log of every test under DIR",
     )
-    group.addoption(
+    option(
+        "--vnpu-keep-vm",
         "--keep-vm",
         action="store_true",
         help="stop at a failed test with its machine running, and a gdb server in it",
     )
-    group.addoption(
-        "--vnpu-trace", action="store_true", help="show what the device saw, for failed tests"
-    )
-    group.addoption(
+    option("--vnpu-trace", action="store_true", help="show what the device saw, for failed tests")
+    option(
+        "--vnpu-kmemleak",
         "--kmemleak",
         nargs="?",
         const="each",
@@ -95,4 +110,11 @@ def add(parser: pytest.Parser) -> None:
         help="scan for leaked memory, if the kernel can: after each test (takes 6 s and more), or "
         "with soak once for many, which then share a guest; tests of other machines are left out",
     )
-    group.addoption("--vnpu-html", metavar="PATH", help="write a report as one HTML page")
+    option("--vnpu-html", metavar="PATH", help="write a report as one HTML page")
+
+
+def _names_of(parser: pytest.Parser) -> set[str]:
+    """Of the options that others have added so far."""
+    groups = [*getattr(parser, "_groups", ()), getattr(parser, "_anonymous", None)]
+    options = [option for group in groups if group for option in group.options]
+    return {name for option in options for name in option.names()}
