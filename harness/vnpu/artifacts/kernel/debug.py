@@ -13,7 +13,7 @@ from pathlib import Path
 from vnpu.artifacts import debian
 from vnpu.artifacts.kernel import custom as kernel_custom
 from vnpu.artifacts.kernel.artifact import KernelArtifact
-from vnpu.base import cache, paths, progress
+from vnpu.base import cache, locks, paths, progress
 from vnpu.base.errors import BuildError, SetupError
 from vnpu.base.locks import lock
 from vnpu.base.tool import run
@@ -72,14 +72,7 @@ def ensure() -> KernelArtifact:
     tree = source_tree()
     kconfig = paths.repo_root() / "kernel/Kconfig"
     key = cache.digest(recipe.key, kconfig)
-    stamp = tree / f".built-{key}"
-    if not stamp.exists():
-        with lock(f"kernel-debug-{recipe.key}"):
-            if not stamp.exists():
-                _build(tree, kconfig)
-                for old in tree.glob(".built-*"):
-                    old.unlink()
-                stamp.touch()
+    _use(tree, recipe, key, lambda: _build(tree, kconfig))
     return KernelArtifact(
         lane="debug",
         release=(tree / "include/config/kernel.release").read_text().strip(),
@@ -88,6 +81,36 @@ def ensure() -> KernelArtifact:
         modules=kernel_custom.modules_of(tree, kernel_custom.WANTED),
         key=key,
     )
+
+
+#: of the trees that this process uses as they are built
+_used: dict[str, locks.Held] = {}
+
+
+def _use(tree: Path, recipe: _Recipe, key: str, build: Callable[[], None]) -> None:
+    """Have the tree as it is built for ``key`` until this process ends; ``build`` does that.
+
+    There is one tree for all that the driver's options may be, since another
+    would take minutes and gigabytes. So a checkout with other options waits
+    until nobody boots this kernel or builds modules against it any more.
+    """
+    if key in _used:
+        return
+    name = f"kernel-debug-use-{recipe.key}"
+    stamp = tree / f".built-{key}"
+    while True:
+        held = locks.take(locks.named(name), shared=True)
+        assert held is not None
+        if stamp.exists():
+            _used[key] = held
+            return
+        held.close()
+        with lock(name):
+            if not stamp.exists():
+                for old in tree.glob(".built-*"):
+                    old.unlink()
+                build()
+                stamp.touch()
 
 
 def source_tree() -> Path:

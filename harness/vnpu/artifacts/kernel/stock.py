@@ -40,7 +40,7 @@ def ensure() -> KernelArtifact:
     """
     paths.require_plain()
     release = versions.find()
-    key = cache.digest(release.name, f"recipe {RECIPE}", str(paths.cache_dir()))
+    key = _key(release.name)
     folder = cache.artifact("kernel-stock", key, lambda work: _make(work, release, key), keep=4)
     order = (folder / "modules/order").read_text().split()
     return KernelArtifact(
@@ -51,6 +51,11 @@ def ensure() -> KernelArtifact:
         modules=[folder / "modules" / name for name in order],
         key=key,
     )
+
+
+def _key(release: str) -> str:
+    place = str(paths.cache_dir())
+    return cache.digest(release, f"recipe {RECIPE}", place, *toolchain.machine())
 
 
 def _image(folder: Path, release: str) -> Path:

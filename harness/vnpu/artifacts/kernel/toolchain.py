@@ -9,6 +9,7 @@ beside the kernel; nothing is installed.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -29,6 +30,16 @@ _COMPILER = re.compile(r"^(CC = .*)\$\(CROSS_COMPILE\)gcc-(?P<version>\d+)[ \t]*
 _LIBRARY = re.compile(r"(lib(?!.*-dev$)[\w.+-]+|zlib1g)")
 #: names of packages in a field of dependencies
 _NAMES = re.compile(r"(?:^|[,|])\s*([a-z0-9][a-z0-9.+-]+)")
+
+
+def machine() -> list[str]:
+    """What of this machine decides on whether a kernel's toolchain comes along.
+
+    The release of its C library, and the compilers that headers may name.
+    """
+    folders = map(Path, os.get_exec_path())
+    found = {path.name for folder in folders for path in folder.glob(f"{_TRIPLET}-gcc-[0-9]*")}
+    return [os.confstr("CS_GNU_LIBC_VERSION") or "", *sorted(found)]
 
 
 def complete(work: Path, final: Path, kernel: Release) -> None:
