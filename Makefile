@@ -81,10 +81,10 @@ format: $(READY) ## format the Python sources
 	@$(VENV)/bin/ruff check --fix-only -q . && $(VENV)/bin/ruff format .
 
 unit: $(READY) ## tests that need nothing but Python and a compiler
-	@$(PYTEST) tests/unit --junitxml $(REPORTS)/unit.xml $(ARGS)
+	@$(PYTEST) tests/unit -n $(JOBS) --maxschedchunk 1 --junitxml $(REPORTS)/unit.xml $(ARGS)
 
 setup-test: $(READY) ## set-up, doctor and the package, on machines that lack things
-	@$(PYTEST) tests/setup --junitxml $(REPORTS)/setup.xml $(ARGS)
+	@$(PYTEST) tests/setup -n $(JOBS) --dist loadfile --junitxml $(REPORTS)/setup.xml $(ARGS)
 
 abi: $(READY) ## the uAPI header: layout, 32 against 64 bits, golden file
 	@$(PYTEST) tests/abi --junitxml $(REPORTS)/abi.xml $(ARGS)

@@ -457,19 +457,25 @@ def test_abort_before_start(kernels):
 
 @pytest.mark.parametrize("job", [0, 1])
 def test_abort_while_running(kernels, job):
-    """The flag is seen in a fraction of the time the whole job takes."""
+    """The flag is seen in a fraction of the time the whole job takes.
+
+    That is time of the thread's own: a busy host gives the processor to others meanwhile.
+    """
     name, params = list(long_jobs())[job]
-    result: list[bool] = []
-    worker = threading.Thread(target=lambda: result.append(kernels.run(name, params)))
+    result: list[tuple[bool, float]] = []
+    worker = threading.Thread(
+        target=lambda: result.append((kernels.run(name, params), time.thread_time()))
+    )
     worker.start()
     # ctypes releases the GIL: the kernel runs while this thread measures
     time.sleep(0.01)
-    start = time.perf_counter()
+    start = time.clock_gettime(time.pthread_getcpuclockid(worker.ident))
     kernels.abort.value = 1
     worker.join(60)
-    latency = time.perf_counter() - start
     kernels.abort.value = 0
-    assert result == [False]
+    ((finished, end),) = result
+    assert not finished
+    latency = end - start
     assert latency < 0.25, f"abort took {latency * 1e3:.1f} ms"
 
 
