@@ -11,7 +11,7 @@ PORT = ("-device", "pcie-root-port,id=rp0,bus=pcie.0,chassis=1,pref64-reserve=12
 
 @pytest.mark.allow_kernel_log("device does not come up|probe with driver vnpu failed")
 @pytest.mark.expect_kernel_log("bounce buffers")
-@pytest.mark.machine(npu=False, append="swiotlb=force", extra=PORT)
+@pytest.mark.machine(tested=False, append="swiotlb=force", extra=PORT)
 def test_bounce_buffers_are_refused(machine, guest):
     """The driver keeps memory mapped for long: no client shall get copies of it to see."""
     if "vnpu" not in guest.modules():

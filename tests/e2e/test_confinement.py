@@ -17,7 +17,7 @@ from vnpu.base.deadline import scaled
 from vnpu.machine import confine
 from vnpu.qtest.machine import QtestMachine
 
-pytestmark = pytest.mark.machine(npu=False)
+pytestmark = pytest.mark.machine(tested=False)
 
 
 def status(pid):
@@ -116,7 +116,7 @@ from vnpu.machine.config import MachineConfig
 from vnpu.qtest.machine import QtestMachine
 from vnpu.testing.lab import Lab
 if sys.argv[1] == "guest":
-    pid = Lab(sys.argv[2]).fresh(MachineConfig(npu=False)).process.pid
+    pid = Lab(sys.argv[2]).fresh(MachineConfig(tested=False)).process.pid
 else:
     machine = QtestMachine()
     pid = machine.pid

@@ -9,7 +9,7 @@ from vnpu.base import paths
 
 pytest_plugins = ["pytester"]
 
-BARE = "import pytest\npytestmark = pytest.mark.machine(npu=False)\n"
+BARE = "import pytest\npytestmark = pytest.mark.machine(tested=False)\n"
 #: read before pytester moves the home directory away, and with it all that was built
 CACHE = paths.cache_dir()
 COMPLAIN = 'guest.write_file("/dev/kmsg", "<4>BUG: KASAN: slab-use-after-free in made_up+0x1/0x2")'
@@ -245,7 +245,7 @@ def test_machines_of_the_lab_are_judged(inner):
     result = inner(f"""
         from vnpu.machine import MachineConfig
 
-        BARE = MachineConfig(npu=False)
+        BARE = MachineConfig(tested=False)
 
         def test_quiet(lab):
             with lab.machine(BARE) as one, lab.machine(BARE) as other:
@@ -277,11 +277,11 @@ PIN = "guest.shell('sleep 1000 < /dev/accel/accel0 > /dev/null 2>&1 &', check=Tr
 def test_module_that_is_held_fails_its_test(inner):
     """By a process that the harness does not know, as by a reference that the driver lost."""
     result = inner(f"""
-        @pytest.mark.machine(npu=True)
+        @pytest.mark.machine(tested=True)
         def test_holds(guest):
             {PIN}
 
-        @pytest.mark.machine(npu=True)
+        @pytest.mark.machine(tested=True)
         def test_holds_elsewhere(lab):
             with lab.machine() as machine:
                 guest = machine.guest
@@ -320,7 +320,7 @@ def test_no_machine_goes_on_after_a_fault(inner):
 def test_module_that_is_held_fails_an_excused_test(inner):
     """What a test is excused for is its own; what it leaves in the kernel is judged."""
     result = inner(f"""
-        pytestmark = pytest.mark.machine(npu=True)
+        pytestmark = pytest.mark.machine(tested=True)
 
         @pytest.fixture
         def gives_up(guest):

@@ -175,7 +175,7 @@ def test_no_state_to_go_back_to(pool):
 
 def test_shared_memory_is_not_rewound(lab, tmp_path):
     """Its file holds what the guest did last, which is no saved state."""
-    config = MachineConfig(npu=False)
+    config = MachineConfig(tested=False)
     confine.hand_over(tmp_path)
     description = describe(lab.images, config)
     waiting = Machine(description, Backing.TEMPLATE, tmp_path, incoming=True)

@@ -15,11 +15,11 @@ from vnpu.guest import GuestFault, GuestTimeout, ProcessGone
 from vnpu.machine import MachineConfig, findings
 from vnpu.testing import verdict
 
-BARE = MachineConfig(npu=False)
+BARE = MachineConfig(tested=False)
 PAGE = 4096
 O_CREAT_RW = os.O_CREAT | os.O_RDWR
 
-pytestmark = pytest.mark.machine(npu=False)
+pytestmark = pytest.mark.machine(tested=False)
 
 
 def pipe(proc):
@@ -471,7 +471,7 @@ def test_log_convicts(lab, text):
 def test_boot_is_judged_by_level(lab):
     """No pattern knows these words; the machine is not given out."""
     with pytest.raises(GuestKernelError, match="while it booted: .*Malformed early option"):
-        lab.fresh(MachineConfig(npu=False, append="loglevel=odd"))
+        lab.fresh(MachineConfig(tested=False, append="loglevel=odd"))
 
 
 def test_expected_complaint_must_come(lab):

@@ -16,6 +16,7 @@ from vnpu.artifacts.kernel import lanes as kernel
 from vnpu.artifacts.kernel import modinfo
 from vnpu.base import tool as runner
 from vnpu.base.errors import BuildError, SetupError
+from vnpu.target import current
 
 
 def test_missing_tool_names_its_package():
@@ -113,7 +114,7 @@ def test_lost_options():
 
 
 def test_missing_options_say_why():
-    options = [*kernel_custom.REQUIRED, *kernel_custom.BUILT_IN]
+    options = [*kernel_custom.REQUIRED, *current().required, *kernel_custom.BUILT_IN]
     config = "".join(f"CONFIG_{name.split('|')[-1]}=y\n" for name in options)
     assert kernel_custom.missing_options(config) == []
     poorer = config.replace("CONFIG_DRM_TTM=y\n", "").replace(

@@ -38,7 +38,7 @@ def test_npu_sits_under_a_root_port_with_its_memory():
 
 
 def test_machine_without_npu_has_no_trace_of_it():
-    assert not any("vnpu," in word or "vram" in word for word in guest(MachineConfig(npu=False)))
+    assert not any("vnpu," in word or "vram" in word for word in guest(MachineConfig(tested=False)))
 
 
 def test_iommu_comes_before_what_it_is_for():

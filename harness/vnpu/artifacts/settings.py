@@ -8,6 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from vnpu import target
 from vnpu.base import paths
 from vnpu.base.errors import SetupError
 
@@ -48,8 +49,9 @@ def number(name: str, default: int) -> int:
 
 def driver_options() -> list[str]:
     """The driver's options as make wants them, ``CONFIG_…=y``, sorted."""
+    prefix = target.current().options
     return sorted(
         f"CONFIG_{name}={value}"
         for name, value in load().items()
-        if name.startswith("DRM_ACCEL_VNPU_") and not name.endswith("_KUNIT_TEST")
+        if prefix and name.startswith(f"{prefix}_") and not name.endswith("_KUNIT_TEST")
     )

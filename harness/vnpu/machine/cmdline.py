@@ -155,7 +155,7 @@ def monitor() -> list[str]:
 
 
 def rewind() -> list[str]:
-    """What takes the machine back to a saved state; see qemu-device/rewind/vm-rewind.c."""
+    """What takes the machine back to a saved state; see vm-rewind.c among QEMU's devices."""
     return ["-device", f"vm-rewind,id={REWIND}"]
 
 

@@ -16,7 +16,7 @@ class MachineConfig:
     guests at once have on a small host: more of them spin for each other.
     ``extra`` are further QEMU arguments, ``device`` further properties of the
     tested device ("sync=on"), ``append`` further words of the kernel's command line. Without
-    ``npu`` there is no such device and its driver is not waited for. ``vram``,
+    ``tested`` there is no such device and its driver is not waited for. ``vram``,
     ``aperture`` and ``queues`` are for devices that have them.
     """
 
@@ -26,7 +26,7 @@ class MachineConfig:
     smp: int = 1
     queues: int = 64
     iommu: bool = False
-    npu: bool = True
+    tested: bool = True
     extra: tuple[str, ...] = ()
     device: str = ""
     append: str = ""

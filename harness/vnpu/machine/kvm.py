@@ -72,7 +72,7 @@ def _probe_all(images: Images) -> bool:
 def _probe(images: Images) -> bool:
     """Whether a guest boots; any failure counts, for emulation always works."""
     try:
-        description = Description(images, MachineConfig(npu=False), kvm=True)
+        description = Description(images, MachineConfig(tested=False), kvm=True)
         with Machine.boot(description, timeout_s=_PROBE_TIMEOUT_S):
             return True
     except VnpuError:

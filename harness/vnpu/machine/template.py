@@ -199,7 +199,7 @@ def _check_booted(machine: Machine) -> None:
             f"modules did not load: {'; '.join(failed)}", excerpt=machine.console.tail(40)
         )
     node = target.current().node
-    if machine.config.npu and not machine.guest.exists(node):
+    if machine.config.tested and not machine.guest.exists(node):
         raise GuestKernelError(f"the driver made no {node}", excerpt=machine.console.tail(40))
     found = boot_complaints(machine)
     if found:

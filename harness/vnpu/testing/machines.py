@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,9 +20,6 @@ from vnpu.testing import verdict
 from vnpu.testing.lab import Lab
 from vnpu.testing.options import Options
 from vnpu.testing.soak import Soak
-
-if TYPE_CHECKING:
-    from vnpu.accel import Device
 
 __tracebackhide__ = True
 
@@ -127,14 +123,6 @@ def guest(machine: Machine) -> Guest:
 def proc(guest: Guest) -> Process:
     """A root process in the guest."""
     return guest.spawn()
-
-
-@pytest.fixture
-def npu(proc: Process) -> Device:
-    """/dev/accel/accel0, opened in ``proc``. It closes with the process."""
-    from vnpu.accel import Device
-
-    return Device.open(proc)
 
 
 def config_of(item: pytest.Item) -> MachineConfig:

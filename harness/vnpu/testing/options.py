@@ -79,7 +79,7 @@ def add(parser: pytest.Parser) -> None:
 
     Some have an older name besides, unless another plugin has that.
     """
-    group = parser.getgroup("vnpu", "virtual NPU")
+    group = parser.getgroup("vnpu", "guests")
     taken = _names_of(parser)
 
     def option(name: str, older: str = "", **how: Any) -> None:

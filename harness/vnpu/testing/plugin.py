@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The pytest plugin: fresh machines as fixtures, the kernel's log as a judge.
 
-Fixtures: ``machine``, ``guest``, ``proc``, ``npu``, ``lab``. Markers: ``machine``,
-``lane``, ``expect_kernel_log``. Options: see ``pytest --help``, group "virtual
-NPU".
+Fixtures: ``machine``, ``guest``, ``proc``, ``lab``, and those of the targets. Markers: ``machine``,
+``lane``, ``expect_kernel_log``. Options: see ``pytest --help``, group "guests".
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
+from vnpu import target
 from vnpu.base import progress
 from vnpu.base.errors import VnpuError
 from vnpu.testing import hold, options, verdict, watchdog
@@ -25,14 +25,13 @@ from vnpu.testing.machines import (
     lab,
     machine,
     machine_config,
-    npu,
     proc,
     soak,
 )
 from vnpu.testing.options import Options
 from vnpu.testing.report import collect
 
-__all__ = ["guest", "lab", "npu", "machine", "machine_config", "proc", "soak"]
+__all__ = ["guest", "lab", "machine", "machine_config", "proc", "soak"]
 
 __tracebackhide__ = True
 
@@ -56,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Add the markers; only one process of a parallel run talks and writes the report."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    for one in target.TARGETS.values():
+        if one.fixtures:
+            config.pluginmanager.import_plugin(one.fixtures)
     config.pluginmanager.register(watchdog.Watchdog(), "vnpu-watchdog")
     if hasattr(config, "workerinput"):
         progress.set_quiet(True)
@@ -93,7 +95,8 @@ def _may_share(item: pytest.Item) -> bool:
     if item.get_closest_marker("machine") or item.get_closest_marker("exhaustive"):
         return False
     own = set(getattr(item, "_fixtureinfo").argnames)  # noqa: B009
-    return "npu" in getattr(item, "fixturenames", ()) and not own & {"machine", "lab"}
+    opens = target.current().opener in getattr(item, "fixturenames", ())
+    return opens and not own & {"machine", "lab"}
 
 
 def _machine_rank(item: pytest.Item) -> tuple[bool, str]:

@@ -8,26 +8,19 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from vnpu import target
 from vnpu.artifacts.kernel import modinfo
 from vnpu.artifacts.kernel.artifact import KernelArtifact
-from vnpu.artifacts.kernel.stock import WANTED as STOCK_MODULES
 from vnpu.base import cache
 from vnpu.base.errors import SetupError
 
 #: what has to be there, and why; alternatives are separated by |
 REQUIRED = {
     "MODULES": "to load the driver",
-    "PCI": "the device is on PCI",
-    "DRM": "the driver is a DRM driver",
-    "DRM_ACCEL": "accel device nodes",
-    "DRM_TTM": "the driver's memory manager",
-    "DRM_SCHED": "the driver's job scheduler",
-    "DRM_GPUVM": "the driver's address spaces",
-    "DRM_EXEC": "the driver's submissions",
-    "DRM_BUDDY|GPU_BUDDY": "the driver's VRAM allocator",
-    "SYNC_FILE": "explicit fences",
+    "PCI": "the guest's devices are on PCI",
 }
-WANTED = (*STOCK_MODULES, "gpu_buddy", "kunit")
+#: beside what targets need
+_MODULES = ("kunit",)
 #: these the guest needs before any module is loaded
 BUILT_IN = {
     "BLK_DEV_INITRD": "the guest's files",
@@ -39,6 +32,11 @@ BUILT_IN = {
     "VIRTIO_CONSOLE": "the agent's channel",
     "SERIAL_8250_CONSOLE": "the log that judges the tests",
 }
+
+
+def wanted() -> tuple[str, ...]:
+    """Modules of a tree that go into the guest, if it has them as modules."""
+    return (*target.modules(), *_MODULES)
 
 
 def ensure() -> KernelArtifact:
@@ -57,7 +55,7 @@ def ensure() -> KernelArtifact:
             f"build it: make -C {tree} -j$(nproc) bzImage modules",
         )
     _check_config(tree)
-    modules = modules_of(tree, WANTED)
+    modules = modules_of(tree, wanted())
     release = _release(tree)
     key = cache.digest(image, symbols, tree / ".config", *modules)
     return KernelArtifact("custom", release, image, tree, modules, key)
@@ -84,7 +82,7 @@ def _release(tree: Path) -> str:
 def missing_options(config: str) -> list[str]:
     """The lines to add to a configuration, each with its reason; [] if it has all."""
     lines = []
-    for options, reason in REQUIRED.items():
+    for options, reason in {**REQUIRED, **target.current().required}.items():
         if not any(_value(config, name) for name in options.split("|")):
             lines.append(f"CONFIG_{options.split('|')[0]}=m or y  ({reason})")
     for name, reason in BUILT_IN.items():

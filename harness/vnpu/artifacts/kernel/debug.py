@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vnpu import target
 from vnpu.artifacts import debian
 from vnpu.artifacts.kernel import custom as kernel_custom
 from vnpu.artifacts.kernel.artifact import KernelArtifact
@@ -28,8 +29,6 @@ IMAGE = "vmlinux"
 RECIPE = 1
 #: where KUnit's Python is
 _KUNIT = "tools/testing/kunit"
-#: where the driver's Kconfig goes, so that what it selects is built
-DRIVER_DIR = "drivers/accel/vnpu"
 #: not compiled with this configuration; left out when unpacking, to save time and space
 _SKIPPED = (
     "arch/[!x]*/*.[chS]", "*.dts", "*.dtsi", "Documentation/*/*",
@@ -70,15 +69,14 @@ def ensure() -> KernelArtifact:
     paths.require_plain()
     recipe = _recipe()
     tree = source_tree()
-    kconfig = paths.repo_root() / "kernel/Kconfig"
-    key = cache.digest(recipe.key, kconfig)
-    _use(tree, recipe, key, lambda: _build(tree, kconfig))
+    key = cache.digest(recipe.key, *_drivers().values())
+    _use(tree, recipe, key, lambda: _build(tree))
     return KernelArtifact(
         lane="debug",
         release=(tree / "include/config/kernel.release").read_text().strip(),
         image=tree / IMAGE,
         build_dir=tree,
-        modules=kernel_custom.modules_of(tree, kernel_custom.WANTED),
+        modules=kernel_custom.modules_of(tree, kernel_custom.wanted()),
         key=key,
     )
 
@@ -167,23 +165,33 @@ def _unpack(tree: Path, recipe: _Recipe) -> None:
         skipped = " ".join(f"--exclude='{recipe.package}/{pattern}'" for pattern in _SKIPPED)
         _untar(deb, recipe, tree, skipped)
         shutil.rmtree(debs)
-    _hook_driver(tree)
+    _hook_drivers(tree)
 
 
-def _hook_driver(tree: Path) -> None:
-    """Have the tree's configuration know the driver; its code stays out of the tree."""
-    menu = tree / "drivers/accel/Kconfig"
-    text = menu.read_text()
-    before, found, after = text.rpartition("endif")
-    if not found:
-        raise BuildError(f"{menu} has changed: there is no place for the driver in it")
-    (tree / DRIVER_DIR).mkdir()
-    (tree / DRIVER_DIR / "Kconfig").touch()
-    menu.write_text(f'{before}source "{DRIVER_DIR}/Kconfig"\n\n{found}{after}')
+def _drivers() -> dict[str, Path]:
+    """The drivers that are built from this repository: their places in the tree, their Kconfig."""
+    root = paths.repo_root()
+    return {
+        one.place: root / one.source / "Kconfig"
+        for one in target.TARGETS.values()
+        if one.place and one.source
+    }
 
 
-def _build(tree: Path, kconfig: Path) -> None:
-    _configure(tree, kconfig)
+def _hook_drivers(tree: Path) -> None:
+    """Have the tree's configuration know the drivers; their code stays out of the tree."""
+    for place in _drivers():
+        menu = tree / Path(place).parent / "Kconfig"
+        before, found, after = menu.read_text().rpartition("endif")
+        if not found:
+            raise BuildError(f"{menu} has changed: there is no place for the driver in it")
+        (tree / place).mkdir()
+        (tree / place / "Kconfig").touch()
+        menu.write_text(f'{before}source "{place}/Kconfig"\n\n{found}{after}')
+
+
+def _build(tree: Path) -> None:
+    _configure(tree)
     with progress.step("build the debug kernel") as step:
         _make(
             tree,
@@ -195,9 +203,10 @@ def _build(tree: Path, kconfig: Path) -> None:
         )
 
 
-def _configure(tree: Path, kconfig: Path) -> None:
+def _configure(tree: Path) -> None:
     with progress.step("configure the debug kernel"):
-        shutil.copyfile(kconfig, tree / DRIVER_DIR / "Kconfig")
+        for place, kconfig in _drivers().items():
+            shutil.copyfile(kconfig, tree / place / "Kconfig")
         fragment = paths.data(CONFIG)
         _make(tree, "tinyconfig")
         with open(tree / ".config", "a") as config:

@@ -15,11 +15,10 @@ from vnpu.artifacts.kernel.versions import Release
 from vnpu.base import cache, paths, progress
 from vnpu.base.errors import BuildError, SetupError
 from vnpu.base.tool import run
+from vnpu.target import modules
 
 #: to be raised when a change of this code makes something else from the same packages
 RECIPE = 2
-#: modules to have in the guest, if the kernel does not have them built in
-WANTED = ("drm", "ttm", "gpu_sched", "drm_buddy", "drm_exec", "drm_gpuvm", "vgem")
 #: directories of the package that hold them and what they need
 _MODULE_DIRS = (
     "drivers/gpu/drm/*.ko*",
@@ -160,7 +159,7 @@ def _uncompress_modules(work: Path, release: str) -> None:
             plain.write_bytes(_read_module(packed[name]))
         return plain
 
-    roots = [find(name) for name in WANTED if name in packed]
+    roots = [find(name) for name in modules() if name in packed]
     order = modinfo.load_order(roots, find)
     (target / "order").write_text("\n".join(path.name for path in order))
     for top in ("lib", "usr/lib/modules"):  # whichever way the release has it

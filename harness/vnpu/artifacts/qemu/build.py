@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""QEMU with the virtual NPU in it.
+"""QEMU with the devices of the targets in it.
 
 The build tree stays in the cache, so that an edit of the device costs its
 files and a link; each binary that comes out of it is kept by the hash of what
@@ -25,20 +25,16 @@ from vnpu.base import cache, paths, progress
 from vnpu.base.errors import BuildError, SetupError
 from vnpu.base.locks import lock
 from vnpu.base.tool import missing, run
+from vnpu.target import DEVICES
 
 BINARY = "qemu-system-x86_64"
 #: to be raised when a change of this code makes another tree from the same inputs
 RECIPE = 2
-#: where the device lives in QEMU's tree
-DEVICE_DIR = "hw/misc/vnpu"
-#: what it brings
-DEVICES = ("vnpu", "vm-rewind")
-
 CONFIGURE = (
     "--target-list=x86_64-softmmu",
     "--without-default-features",
     "--without-default-devices",
-    "--with-devices-x86_64=vnpu",
+    f"--with-devices-x86_64={DEVICES.variant}",
     "--enable-tcg",
     "--enable-kvm",
     "--enable-seccomp",
@@ -61,7 +57,7 @@ SANITIZE_FLAGS = (
 
 @dataclass(frozen=True)
 class QemuArtifact:
-    """A QEMU that has ``-device vnpu``; ``firmware`` are directories for its ``-L`` option."""
+    """A QEMU that has the devices; ``firmware`` are directories for its ``-L`` option."""
 
     binary: Path
     firmware: list[Path]
@@ -81,7 +77,7 @@ def ensure(sanitize: bool | None = None) -> QemuArtifact:
         return _own_binary(own)
     paths.require_plain()
     source = qemu_source.find()
-    device = paths.repo_root() / "qemu-device"
+    device = paths.repo_root() / DEVICES.folder
     base = _base_key(source, device)
     key = cache.digest(base, device, SANITIZE_FLAGS if sanitize else "")
 
@@ -101,11 +97,11 @@ def _own_binary(name: str) -> QemuArtifact:
     help_text = subprocess.run(
         [found, "-device", "help"], capture_output=True, text=True, stdin=subprocess.DEVNULL
     ).stdout
-    lacking = [device for device in DEVICES if f'"{device}"' not in help_text]
+    lacking = [device for device in DEVICES.known if f'"{device}"' not in help_text]
     if lacking:
         raise SetupError(
             f"QEMU={name} has no device named {' or '.join(lacking)}",
-            "build qemu-device/ into it (see docs/setup.md) or leave QEMU unset",
+            f"build {DEVICES.folder}/ into it (see docs/setup.md) or leave QEMU unset",
         )
     binary = Path(found).resolve()
     return QemuArtifact(binary, firmware.ensure(binary), cache.digest(binary))
@@ -115,7 +111,7 @@ def _base_key(source: qemu_source.Source, device: Path) -> str:
     """Names the build tree: all that makes QEMU except the device's own files."""
     return cache.digest(
         source.key,
-        device / "qemu.patch",
+        device / DEVICES.patch,
         paths.data("qemu-devices.mak"),
         paths.data("qemu-cc.sh"),
         " ".join(CONFIGURE),
@@ -142,14 +138,14 @@ def _make_tree(tree: Path, source: qemu_source.Source, device: Path) -> None:
     with progress.step("unpack QEMU"):
         qemu_source.unpack(source, src)
         run(
-            ["patch", "-p1", "--no-backup-if-mismatch", "-i", device / "qemu.patch"],
-            "apply qemu-device/qemu.patch to QEMU",
+            ["patch", "-p1", "--no-backup-if-mismatch", "-i", device / DEVICES.patch],
+            f"apply {DEVICES.folder}/{DEVICES.patch} to QEMU",
             cwd=src,
         )
         qemu_source.drop_unused_traces(src)
-        devices = src / "configs/devices/x86_64-softmmu/vnpu.mak"
+        devices = src / f"configs/devices/x86_64-softmmu/{DEVICES.variant}.mak"
         shutil.copyfile(paths.data("qemu-devices.mak"), devices)
-        cache.sync(device, src / DEVICE_DIR, keep=["qemu.patch"])
+        cache.sync(device, src / DEVICES.place, keep=[DEVICES.patch])
     compiler = _write_compiler(tree)
     build = tree / "build"
     build.mkdir()
@@ -246,7 +242,7 @@ def _flags_of(ninja: Path, part: str) -> list[str]:
 
 def _build(tree: Path, device: Path, work: Path, sanitize: bool) -> None:
     """Bring the device's files up to date, compile, and keep a copy of the result."""
-    cache.sync(device, tree / "src" / DEVICE_DIR, keep=["qemu.patch"])
+    cache.sync(device, tree / "src" / DEVICES.place, keep=[DEVICES.patch])
     _choose_variant(tree, "sanitized" if sanitize else "plain")
     name = "build QEMU" + (" with sanitizers" if sanitize else "")
     with progress.step(name) as step:
@@ -271,7 +267,7 @@ def _choose_variant(tree: Path, variant: str) -> None:
         return
     marker.unlink(missing_ok=True)
     build = tree / "build"
-    objects = [*build.glob("*.p/hw_misc_vnpu_*.o"), *build.glob("hw/misc/vnpu/**/*.o")]
+    objects = [path for pattern in DEVICES.objects for path in build.glob(pattern)]
     for product in (*objects, build / BINARY):
         product.unlink(missing_ok=True)
     marker.write_text(variant)
