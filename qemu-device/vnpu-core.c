@@ -160,6 +160,18 @@ void vnpu_core_bus_off(VnpuCore *c)
     core_defer(c, VNPU_DEFER_BUS_OFF);
 }
 
+/*
+ * Not deferred when it comes from inside of an access: it does nothing that an
+ * outer call could trip over. What that has mapped so far is not used then.
+ */
+void vnpu_core_bus_unmap(VnpuCore *c, uint64_t first, uint64_t last)
+{
+    vnpu_enter(c);
+    c->unmaps++;
+    vnpu_engines_drain(c, first, last);
+    vnpu_leave(c);
+}
+
 void vnpu_core_exit(VnpuCore *c)
 {
     c->dead = true;

@@ -99,6 +99,12 @@ void vnpu_poll(VnpuCore *c);
 void vnpu_wake(VnpuCore *c);
 /* The bus takes no more accesses: stop the packets that use host memory */
 void vnpu_core_bus_off(VnpuCore *c);
+/*
+ * The mappings of bus addresses [first, last] are about to go: nothing is
+ * written to the memory behind them once this has returned. Waits for the parts
+ * of packets that use it, which go on later with what is mapped then.
+ */
+void vnpu_core_bus_unmap(VnpuCore *c, uint64_t first, uint64_t last);
 /* Take a vector that is to be raised; false if there is none */
 bool vnpu_irq_next(VnpuCore *c, unsigned *vector);
 

@@ -176,18 +176,27 @@ bool vnpu_job_map_rows(VnpuCore *c, VnpuJob *job, unsigned operand,
     return true;
 }
 
-static bool dma_unmap_one(VnpuCore *c, const VnpuMap *map, bool commit,
+/* It is marked first: giving it back may come back into the core */
+static void dma_give_back(VnpuCore *c, VnpuMap *map)
+{
+    map->kind = VNPU_MAP_GONE;
+    c->ops->dma_unmap(c->opaque, map->host, map->len, map->write);
+}
+
+static bool dma_unmap_one(VnpuCore *c, VnpuMap *map, bool commit,
                           VnpuFault *f)
 {
     bool ok = true;
 
     switch (map->kind) {
+    case VNPU_MAP_GONE:
+        break;
     case VNPU_MAP_VRAM:
         /* an aborted packet may have written too */
         c->ops->vram_written(c->opaque, map->addr, map->len);
         break;
     case VNPU_MAP_HOST:
-        c->ops->dma_unmap(c->opaque, map->host, map->len, map->write);
+        dma_give_back(c, map);
         break;
     case VNPU_MAP_BOUNCE:
         if (commit && map->write) {
@@ -238,4 +247,33 @@ const VnpuMap *vnpu_job_host_map(const VnpuJob *job)
         }
     }
     return NULL;
+}
+
+/* Bounced memory is translated again when it is written back */
+static bool dma_in_range(const VnpuMap *map, uint64_t first, uint64_t last)
+{
+    return map->kind == VNPU_MAP_HOST && map->addr <= last &&
+           map->addr + (map->len - 1) >= first;
+}
+
+bool vnpu_job_uses(const VnpuJob *job, uint64_t first, uint64_t last)
+{
+    for (unsigned i = 0; i < job->maps->len; i++) {
+        if (dma_in_range(&g_array_index(job->maps, VnpuMap, i), first, last)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void vnpu_job_give_back(VnpuCore *c, VnpuJob *job, uint64_t first,
+                        uint64_t last)
+{
+    for (unsigned i = 0; i < job->maps->len; i++) {
+        VnpuMap *map = &g_array_index(job->maps, VnpuMap, i);
+
+        if (dma_in_range(map, first, last)) {
+            dma_give_back(c, map);
+        }
+    }
 }

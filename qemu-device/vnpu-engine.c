@@ -63,11 +63,9 @@ void vnpu_engine_submit(VnpuEngine *e)
     e->job.completed = false;
     e->job.ns = 0;
     if (!c->threads || vnpu_packet_cost(&e->job) <= INLINE_NS) {
-        if (!vnpu_gone(c)) {
-            e->started = get_clock();
-            engine_run_part(e);
-            e->job.ns = get_clock() - e->started;
-        }
+        e->started = get_clock();
+        engine_run_part(e);
+        e->job.ns = get_clock() - e->started;
         WITH_QEMU_LOCK_GUARD(&c->lock) {
             e->phase = VNPU_PHASE_DONE;
         }
@@ -185,6 +183,38 @@ void vnpu_engine_reset(VnpuCore *c, unsigned n)
 
         vnpu_queue_fault(c, queue, &f, q->cmd_addr + q->cmd_pos,
                          ldq_le_p(q->cmd + q->cmd_pos));
+    }
+}
+
+/*
+ * A packet that is being prepared, or whose part has ended, is on no engine's
+ * thread: there is nothing to wait for, but it may hold memory. The part is
+ * not collected here, because that makes accesses.
+ */
+void vnpu_engines_drain(VnpuCore *c, uint64_t first, uint64_t last)
+{
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+
+        if (e->busy && vnpu_job_uses(&e->job, first, last)) {
+            qatomic_set(&e->pause, 1);
+        }
+    }
+    for (unsigned i = 0; i < c->nengines; i++) {
+        VnpuEngine *e = &c->engine[i];
+
+        if (!e->busy || !vnpu_job_uses(&e->job, first, last)) {
+            continue;
+        }
+        trace_vnpu_drain(c->id, i, e->job.queue, first, last);
+        if (vnpu_engine_held(e)) {
+            /* prepared anew and held again */
+            vnpu_engine_release(e);
+            vnpu_kick(c);
+        } else {
+            vnpu_engine_wait(e);
+            vnpu_job_give_back(c, &e->job, first, last);
+        }
     }
 }
 

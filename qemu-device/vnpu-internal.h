@@ -14,7 +14,8 @@
  * the core are brackets of vnpu_enter() and vnpu_leave(): such a call from
  * inside only leaves a note, and the outermost vnpu_leave() acts on it when
  * nothing is half way any more. Until then an access fails that is made after
- * the note of a reset or unplug (vnpu_gone()).
+ * the note of a reset or unplug (vnpu_gone()). Only the unmapping of memory
+ * cannot wait (vnpu_core_bus_unmap()).
  */
 
 #ifndef VNPU_INTERNAL_H
@@ -64,7 +65,12 @@ typedef struct VnpuMap {
     uint64_t va;                /* as the packet names it */
     uint64_t addr;
     uint64_t len;
-    enum { VNPU_MAP_VRAM, VNPU_MAP_HOST, VNPU_MAP_BOUNCE } kind;
+    enum {
+        VNPU_MAP_VRAM,
+        VNPU_MAP_HOST,
+        VNPU_MAP_BOUNCE,
+        VNPU_MAP_GONE,          /* was HOST and has been given back */
+    } kind;
     bool write;
 } VnpuMap;
 
@@ -231,6 +237,7 @@ struct VnpuCore {
     bool loading;               /* the state may be half of another one */
     unsigned depth;             /* entries of the core on the stack */
     unsigned deferred;          /* VNPU_DEFER_*, for the outermost of them */
+    unsigned unmaps;            /* calls of vnpu_core_bus_unmap() */
     uint32_t caps;              /* as the register */
     uint32_t gemm_unit;         /* see vnpu_exec_gemm_unit() */
     uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)]; /* to be raised */
@@ -397,6 +404,14 @@ VnpuSg vnpu_job_sg(const VnpuJob *job, unsigned operand);
 bool vnpu_job_unmap(VnpuCore *c, VnpuJob *job, bool commit, VnpuFault *f);
 /* The first map that is not VRAM, or NULL */
 const VnpuMap *vnpu_job_host_map(const VnpuJob *job);
+/* Does an engine that runs the job write or read host memory in there? */
+bool vnpu_job_uses(const VnpuJob *job, uint64_t first, uint64_t last);
+/*
+ * Give that memory back at once, with nothing else that an access could cause;
+ * also from inside of vnpu_job_map() and vnpu_job_unmap() of the same job
+ */
+void vnpu_job_give_back(VnpuCore *c, VnpuJob *job, uint64_t first,
+                        uint64_t last);
 
 /* vnpu-packet.c: the packets of command buffers */
 typedef enum VnpuStep {
@@ -447,6 +462,8 @@ bool vnpu_engine_stop(VnpuEngine *e);
 /* Forget the packet: the engine is free */
 void vnpu_engine_release(VnpuEngine *e);
 void vnpu_engine_reset(VnpuCore *c, unsigned n);
+/* Wait for the parts that use host memory in [first, last]; it is given back */
+void vnpu_engines_drain(VnpuCore *c, uint64_t first, uint64_t last);
 /* Stop the packets that use host memory, and fault their queues */
 void vnpu_engines_bus_off(VnpuCore *c);
 void vnpu_quiesce(VnpuCore *c, VnpuQuiesce how);

@@ -425,6 +425,7 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     }
     vnpu_init_bars(s);
     vnpu_abort_init(pci);
+    vnpu_iommu_init(s);
     s->realized = true;
     s->vm_running = runstate_is_running();
     s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s), vnpu_vm_change,
@@ -451,6 +452,7 @@ static void vnpu_exit(PCIDevice *pci)
     s->realized = false;
     qemu_del_vm_change_state_handler(s->vm_state);
     vnpu_core_exit(s->core);
+    vnpu_iommu_exit(s);
     timer_del(&s->wake);
     timer_deinit(&s->wake);
     timer_del(&s->poll);

@@ -71,6 +71,7 @@ static void sched_part_submit(VnpuCore *c, VnpuEngine *e)
 static void sched_part_start(VnpuCore *c, VnpuEngine *e)
 {
     VnpuJob *job = &e->job;
+    unsigned unmaps = c->unmaps;
     VnpuFault f;
 
     job->serial = c->serial++;
@@ -79,6 +80,11 @@ static void sched_part_start(VnpuCore *c, VnpuEngine *e)
     if (!vnpu_packet_prepare(c, job, &f)) {
         vnpu_engine_release(e);
         sched_packet_fault(c, job, &f);
+        return;
+    }
+    if (c->unmaps != unmaps || c->dead ||
+        (c->deferred & ~VNPU_DEFER_RUN)) {
+        vnpu_engine_release(e);
         return;
     }
     if (sched_held(c, e, VNPU_SITE_PART)) {

@@ -26,6 +26,8 @@ struct VnpuState {
     QEMUBH *bh;
     QEMUTimer poll;
     QEMUTimer wake;
+    MemoryListener iommu_listener;
+    QLIST_HEAD(, VnpuIommu) iommus;
     VMChangeStateEntry *vm_state;
     bool vm_running;
     bool realized;              /* there are a core, a BH and a timer */
@@ -50,6 +52,10 @@ void vnpu_hold_finalize(VnpuState *s);
 
 /* vnpu-abort.c: reads of what does not exist are ones */
 void vnpu_abort_init(PCIDevice *pci);
+
+/* vnpu-iommu.c: follow what an emulated IOMMU takes away */
+void vnpu_iommu_init(VnpuState *s);
+void vnpu_iommu_exit(VnpuState *s);
 
 /* Follow the power state and the run state */
 void vnpu_update_pause(VnpuState *s);

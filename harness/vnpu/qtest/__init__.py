@@ -7,6 +7,7 @@
 - ``memory``: allocators and scattered buffers
 - ``pagetable``: builder of the device's page tables
 - ``viommu``: a driver of virtio-iommu, just as much as it takes
+- ``vtd``: the same of intel-iommu
 - ``npu``: the device: registers, contexts, queues, events, interrupts
 """
 

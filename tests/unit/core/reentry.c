@@ -426,8 +426,27 @@ static void do_writes(World *w)
     }
 }
 
+/* A domain flush: all that was mapped may be gone, and is still there */
+static void do_flush(World *w)
+{
+    vnpu_core_bus_unmap(w->core, 0, UINT64_MAX);
+    CHECK(g_hash_table_size(w->maps) == 0);
+}
+
+/* One page less, which the device only fills: nothing is written to it any more */
+#define TAKEN (DATA + 24 * PAGE)
+
+static void do_unmap(World *w)
+{
+    vnpu_core_bus_unmap(w->core, TAKEN, TAKEN + PAGE - 1);
+    world_check_unlent(w, TAKEN, TAKEN + PAGE - 1);
+    w->mode[TAKEN / PAGE] = PAGE_NONE;
+    memset(w->ram + TAKEN, 0xAA, PAGE);
+}
+
 static void do_everything(World *w)
 {
+    do_flush(w);
     do_pause(w);
     do_bus_off(w);
     do_writes(w);
@@ -440,7 +459,7 @@ static void do_everything(World *w)
     do_reset(w);
 }
 
-enum { RESET = 1, EXIT = 2, PAUSE = 4, BUS_OFF = 8 };
+enum { RESET = 1, EXIT = 2, PAUSE = 4, BUS_OFF = 8, UNMAP = 16 };
 
 static const struct Action {
     const char *name;
@@ -454,6 +473,8 @@ static const struct Action {
     { "bus off", do_bus_off, BUS_OFF },
     { "register writes", do_writes, 0 },
     { "run", do_run, 0 },
+    { "domain flush", do_flush, 0 },
+    { "unmap", do_unmap, UNMAP },
     { "everything", do_everything, EXIT | RESET | PAUSE | BUS_OFF },
 };
 
@@ -530,7 +551,7 @@ static void check_after(World *w, const struct Action *a)
     VnpuCore *c = w->core;
 
     CHECK(c->depth == 0 && c->deferred == 0);
-    if (a->is) {
+    if (a->is & ~UNMAP) {
         CHECK(g_hash_table_size(w->maps) == 0);
     }
     if (a->is & (RESET | EXIT | PAUSE)) {
@@ -593,6 +614,14 @@ static void check_dead(World *w)
     CHECK(!world_take_kick(w));
 }
 
+static void check_taken(World *w)
+{
+    for (unsigned i = 0; i < PAGE; i++) {
+        CHECK(w->ram[TAKEN + i] == 0xAA);
+    }
+    w->mode[TAKEN / PAGE] = PAGE_MAPPED;
+}
+
 static void finish(World *w, const struct Action *a, int kind)
 {
     if (w->fired && (a->is & EXIT)) {
@@ -601,7 +630,11 @@ static void finish(World *w, const struct Action *a, int kind)
         world_unplugged(w);
         return;
     }
-    if (kind >= 0 && !w->refuse && !(w->fired && (a->is & (RESET | BUS_OFF)))) {
+    if (w->fired && (a->is & UNMAP)) {
+        run(w, 20000);
+        check_taken(w);
+    } else if (kind >= 0 && !w->refuse &&
+               !(w->fired && (a->is & (RESET | BUS_OFF)))) {
         vnpu_core_pause(w->core, false);
         run(w, 20000);
         check_result(w, kind);

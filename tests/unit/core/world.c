@@ -239,6 +239,19 @@ void world_end(World *w)
     free(w->ram);
 }
 
+void world_check_unlent(World *w, uint64_t first, uint64_t last)
+{
+    GHashTableIter it;
+    gpointer value;
+
+    g_hash_table_iter_init(&it, w->maps);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        const Map *map = value;
+
+        CHECK(map->addr > last || map->addr + map->len <= first);
+    }
+}
+
 void world_arm(World *w, unsigned at, bool refuse, void (*hook)(World *w))
 {
     w->armed = true;

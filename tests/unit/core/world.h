@@ -46,6 +46,8 @@ void world_start(World *w, bool sync);
 /* The device has been unplugged, and this is its end */
 void world_unplugged(World *w);
 void world_end(World *w);
+/* No host memory in [first, last] is lent to the device */
+void world_check_unlent(World *w, uint64_t first, uint64_t last);
 void world_arm(World *w, unsigned at, bool refuse, void (*hook)(World *w));
 bool world_take_kick(World *w);
 
