@@ -5,16 +5,26 @@
  * Leaves, and with pwc=on the pointers to lower tables, are kept until the
  * driver says to drop them, and not forgotten for want of space unless there
  * are very many: a driver that forgets an invalidation reads old data every
- * time. The ones used last are found without a search.
+ * time.
+ *
+ * All of it is done with the BQL held, and none of it may take long, however
+ * many entries there are. So a context is dropped as a whole by a new number
+ * for it, and entries with an old one are room for others. A range is looked up
+ * page by page or, if it is long, searched for in the whole table.
  */
 
 #include "qemu/osdep.h"
 #include "vnpu-tlb.h"
 
-/* Beyond so many entries all are dropped: dropping them takes some ms */
+/* Beyond so many entries all are dropped */
 #define TLB_MAX (128 * 1024)
+#define TLB_SLOTS (2 * TLB_MAX)
 
-#define TLB_FRONT 8192
+/* A range of more pages is searched for */
+#define TLB_LOOKUPS (16 * 1024)
+
+/* Pages that follow each other are neighbours in the table */
+#define TLB_BLOCK_SHIFT 6
 
 /* Units of the kinds of entries, log2 */
 static const unsigned tlb_shift[] = {
@@ -27,12 +37,16 @@ static const unsigned tlb_shift[] = {
 
 typedef struct TlbEntry {
     uint64_t key;
-    uint64_t pte;               /* never zero, but in an unused front entry */
+    uint64_t pte;               /* zero: dropped */
+    uint64_t number;            /* of the context then; zero: never used */
 } TlbEntry;
 
 struct VnpuTlb {
-    GHashTable *all;            /* of TlbEntry, by key */
-    TlbEntry front[TLB_FRONT];  /* copies */
+    TlbEntry *slot;             /* TLB_SLOTS, closed hashing */
+    unsigned used;              /* that are not as at first */
+    uint64_t number[VNPU_MAX_CONTEXTS];
+    uint64_t last_number;
+    uint64_t seed;              /* so that nobody can choose what collides */
 };
 
 static uint64_t tlb_key(VnpuTlbKind kind, unsigned ctx, uint64_t unit)
@@ -55,78 +69,76 @@ static uint64_t tlb_key_unit(uint64_t key)
     return key & ((1ull << 40) - 1);
 }
 
-static uint64_t tlb_mix(uint64_t key)
+static unsigned tlb_index(const VnpuTlb *tlb, uint64_t key)
 {
-    return (key ^ key >> 40) * 0x9e3779b97f4a7c15ull;
+    uint64_t block = (key >> TLB_BLOCK_SHIFT ^ tlb->seed) *
+                     0x9e3779b97f4a7c15ull;
+
+    block = (block ^ block >> 32) * 0xd6e8feb86659fd93ull;
+    return (block >> 32 << TLB_BLOCK_SHIFT |
+            (key & ((1u << TLB_BLOCK_SHIFT) - 1))) % TLB_SLOTS;
 }
 
-static guint tlb_hash(gconstpointer p)
+static bool tlb_live(const VnpuTlb *tlb, const TlbEntry *e)
 {
-    return tlb_mix(*(const uint64_t *)p) >> 32;
+    return e->pte && e->number == tlb->number[tlb_key_ctx(e->key)];
 }
 
-static TlbEntry *tlb_front(VnpuTlb *tlb, uint64_t key)
+/* The slot that has this key, or the one where the search for it ends */
+static TlbEntry *tlb_slot(const VnpuTlb *tlb, uint64_t key)
 {
-    return &tlb->front[(key ^ key >> 40) % TLB_FRONT];
+    unsigned i = tlb_index(tlb, key);
+
+    while (tlb->slot[i].number && tlb->slot[i].key != key) {
+        i = (i + 1) % TLB_SLOTS;
+    }
+    return &tlb->slot[i];
+}
+
+static void tlb_new_number(VnpuTlb *tlb, unsigned ctx)
+{
+    tlb->number[ctx] = ++tlb->last_number;
 }
 
 VnpuTlb *vnpu_tlb_new(void)
 {
     VnpuTlb *tlb = g_new0(VnpuTlb, 1);
 
-    tlb->all = g_hash_table_new_full(tlb_hash, g_int64_equal, NULL, g_free);
+    tlb->slot = g_new0(TlbEntry, TLB_SLOTS);
+    tlb->seed = (uint64_t)g_random_int() << 32 | g_random_int();
+    vnpu_tlb_flush_all(tlb);
     return tlb;
 }
 
 void vnpu_tlb_free(VnpuTlb *tlb)
 {
-    g_hash_table_destroy(tlb->all);
+    g_free(tlb->slot);
     g_free(tlb);
 }
 
 void vnpu_tlb_flush_all(VnpuTlb *tlb)
 {
-    g_hash_table_remove_all(tlb->all);
-    memset(tlb->front, 0, sizeof(tlb->front));
-}
-
-static void tlb_drop(VnpuTlb *tlb, uint64_t key)
-{
-    TlbEntry *e = tlb_front(tlb, key);
-
-    if (e->key == key) {
-        e->pte = 0;
+    for (unsigned ctx = 0; ctx < VNPU_MAX_CONTEXTS; ctx++) {
+        tlb_new_number(tlb, ctx);
     }
-    g_hash_table_remove(tlb->all, &key);
 }
 
-typedef struct TlbRange {
-    unsigned ctx;
-    uint64_t va;
-    uint64_t last;
-} TlbRange;
-
-static bool tlb_in_range(const TlbRange *r, uint64_t key)
+void vnpu_tlb_flush_ctx(VnpuTlb *tlb, unsigned ctx)
 {
-    unsigned shift = tlb_shift[tlb_key_kind(key)];
-    uint64_t unit = tlb_key_unit(key);
-
-    return tlb_key_ctx(key) == r->ctx && unit >= r->va >> shift &&
-           unit <= r->last >> shift;
+    tlb_new_number(tlb, ctx);
 }
 
-static gboolean tlb_entry_in_range(gpointer key, gpointer value, gpointer r)
+/* Drop what covers an address of [va, last] */
+static void tlb_search(VnpuTlb *tlb, unsigned ctx, uint64_t va, uint64_t last)
 {
-    return tlb_in_range(r, *(const uint64_t *)key);
-}
+    for (unsigned i = 0; i < TLB_SLOTS; i++) {
+        TlbEntry *e = &tlb->slot[i];
+        unsigned shift = tlb_shift[tlb_key_kind(e->key)];
+        uint64_t unit = tlb_key_unit(e->key);
 
-/* Look at every entry */
-static void tlb_scan(VnpuTlb *tlb, const TlbRange *r)
-{
-    g_hash_table_foreach_remove(tlb->all, tlb_entry_in_range, (gpointer)r);
-    for (unsigned i = 0; i < TLB_FRONT; i++) {
-        if (tlb->front[i].pte && tlb_in_range(r, tlb->front[i].key)) {
-            tlb->front[i].pte = 0;
+        if (tlb_key_ctx(e->key) == ctx && unit >= va >> shift &&
+            unit <= last >> shift) {
+            e->pte = 0;
         }
     }
 }
@@ -134,60 +146,64 @@ static void tlb_scan(VnpuTlb *tlb, const TlbRange *r)
 void vnpu_tlb_flush_range(VnpuTlb *tlb, unsigned ctx, uint64_t va,
                           uint64_t len)
 {
-    TlbRange r = { .ctx = ctx, .va = va, .last = va + len - 1 };
+    uint64_t last = va + len - 1;
 
     if (!len) {
         return;
     }
-    if (len >> VNPU_PAGE_SHIFT >
-        g_hash_table_size(tlb->all) / 2 + TLB_FRONT / 64) {
-        tlb_scan(tlb, &r);
+    if (len >> VNPU_PAGE_SHIFT > TLB_LOOKUPS) {
+        tlb_search(tlb, ctx, va, last);
         return;
     }
     for (VnpuTlbKind kind = 0; kind < VNPU_TLB_KINDS; kind++) {
         unsigned shift = tlb_shift[kind];
 
-        for (uint64_t unit = va >> shift; unit <= r.last >> shift; unit++) {
-            tlb_drop(tlb, tlb_key(kind, ctx, unit));
+        for (uint64_t unit = va >> shift; unit <= last >> shift; unit++) {
+            tlb_slot(tlb, tlb_key(kind, ctx, unit))->pte = 0;
         }
     }
-}
-
-void vnpu_tlb_flush_ctx(VnpuTlb *tlb, unsigned ctx)
-{
-    vnpu_tlb_flush_range(tlb, ctx, 0, 1ull << VNPU_VA_BITS);
 }
 
 uint64_t vnpu_tlb_find(VnpuTlb *tlb, VnpuTlbKind kind, unsigned ctx,
                        uint64_t va)
 {
-    uint64_t key = tlb_key(kind, ctx, va >> tlb_shift[kind]);
-    TlbEntry *front = tlb_front(tlb, key);
-    const TlbEntry *e;
+    const TlbEntry *e = tlb_slot(tlb, tlb_key(kind, ctx,
+                                              va >> tlb_shift[kind]));
 
-    if (front->pte && front->key == key) {
-        return front->pte;
+    return tlb_live(tlb, e) ? e->pte : 0;
+}
+
+/* Put what is left into a new table, unless that is too much */
+static void tlb_clean(VnpuTlb *tlb)
+{
+    TlbEntry *old = tlb->slot;
+
+    tlb->slot = g_new0(TlbEntry, TLB_SLOTS);
+    tlb->used = 0;
+    for (unsigned i = 0; i < TLB_SLOTS; i++) {
+        if (tlb_live(tlb, &old[i])) {
+            *tlb_slot(tlb, old[i].key) = old[i];
+            tlb->used++;
+        }
     }
-    e = g_hash_table_lookup(tlb->all, &key);
-    if (!e) {
-        return 0;
+    g_free(old);
+    if (tlb->used > TLB_MAX / 4 * 3) {
+        /* it would be full again soon */
+        memset(tlb->slot, 0, sizeof(*tlb->slot) * TLB_SLOTS);
+        tlb->used = 0;
     }
-    *front = *e;
-    return e->pte;
 }
 
 void vnpu_tlb_keep(VnpuTlb *tlb, VnpuTlbKind kind, unsigned ctx, uint64_t va,
                    uint64_t pte)
 {
-    TlbEntry *e;
+    uint64_t key = tlb_key(kind, ctx, va >> tlb_shift[kind]);
+    TlbEntry *e = tlb_slot(tlb, key);
 
-    if (g_hash_table_size(tlb->all) >= TLB_MAX) {
-        vnpu_tlb_flush_all(tlb);
+    if (!e->number && tlb->used >= TLB_MAX) {
+        tlb_clean(tlb);
+        e = tlb_slot(tlb, key);
     }
-    e = g_new(TlbEntry, 1);
-    *e = (TlbEntry) {
-        .key = tlb_key(kind, ctx, va >> tlb_shift[kind]), .pte = pte,
-    };
-    *tlb_front(tlb, e->key) = *e;
-    g_hash_table_replace(tlb->all, &e->key, e);
+    tlb->used += !e->number;
+    *e = (TlbEntry) { .key = key, .pte = pte, .number = tlb->number[ctx] };
 }
