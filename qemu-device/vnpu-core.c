@@ -81,14 +81,16 @@ static void core_reset(VnpuCore *c)
     for (unsigned i = 0; i < c->nengines; i++) {
         c->engine[i].jobs = 0;
         c->engine[i].busy_ns = 0;
-        c->engine[i].last = 0;
+        memset(c->engine[i].turn, 0, sizeof(c->engine[i].turn));
     }
     c->events = (VnpuEvents) {};
     c->scratch = 0;
     c->timestamp_hi = 0;
     c->recheck = false;
+    c->next = 0;
     c->loading = false;
     memset(c->irq, 0, sizeof(c->irq));
+    c->ops->irq_clear(c->opaque);
     vnpu_tlb_flush_all(c->tlb);
 }
 

@@ -40,6 +40,8 @@ typedef struct VnpuOps {
      * may be called by any thread
      */
     void (*kick)(void *opaque);
+    /* no interrupt that was raised is delivered any more, if it waits for that */
+    void (*irq_clear)(void *opaque);
     /* call vnpu_poll() in a millisecond of device time */
     void (*poll_later)(void *opaque);
     /* call vnpu_wake() in @ns of the host's time, without the BQL until then */

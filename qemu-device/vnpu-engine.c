@@ -159,13 +159,21 @@ static void engine_kill(VnpuCore *c, VnpuEngine *e, const VnpuFault *f)
 
 int vnpu_engine_queue(const VnpuCore *c, const VnpuEngine *e)
 {
-    const VnpuQueue *q = &c->queue[e->last];
+    int found = -1;
 
     if (e->busy) {
         return e->job.queue;
     }
-    return vnpu_queue_parted(q) && vnpu_queue_engine(q) == e->index ? e->last
-                                                                    : -1;
+    for (unsigned n = 0; n < c->nqueues; n++) {
+        const VnpuQueue *q = &c->queue[n];
+
+        if (vnpu_queue_parted(q) && vnpu_queue_engine(q) == e->index &&
+            (found < 0 || vnpu_queue_priority(q) >
+                          vnpu_queue_priority(&c->queue[found]))) {
+            found = n;
+        }
+    }
+    return found;
 }
 
 void vnpu_engine_reset(VnpuCore *c, unsigned n)

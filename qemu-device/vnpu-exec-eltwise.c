@@ -115,7 +115,7 @@ static void step(VnpuExec *x, const VnpuEltwise *p, VnpuCursor *a,
     vnpu_cursor_commit(dst, d, n * elem);
 }
 
-bool vnpu_exec_eltwise(VnpuExec *x, const VnpuEltwise *p)
+bool vnpu_exec_eltwise(VnpuExec *x, VnpuEltwise *p, const int *pause)
 {
     VnpuCursor a = vnpu_cursor(p->a, 0);
     VnpuCursor b = vnpu_cursor(p->b, 0);
@@ -124,6 +124,10 @@ bool vnpu_exec_eltwise(VnpuExec *x, const VnpuEltwise *p)
     for (uint64_t done = 0; done < p->count; done += STEP_ELEMS) {
         if (vnpu_exec_aborted(x)) {
             return false;
+        }
+        if (done && done % ELTWISE_PAUSE == 0 && vnpu_exec_paused(pause)) {
+            p->count = done;
+            break;
         }
         step(x, p, &a, &b, &dst, vnpu_min(p->count - done, STEP_ELEMS));
     }

@@ -140,7 +140,6 @@ static bool pack_b_rows(Gemm *g)
     VnpuCursor cur = b_start(g);
     size_t rows = g->p->trans_b ? g->nb : g->kb;
 
-    g->panel_ld = g->p->trans_b ? GEMM_KB : GEMM_NB;
     for (size_t i = 0; i < rows; i++) {
         if (vnpu_exec_aborted(g->x)) {
             return false;
@@ -210,7 +209,6 @@ static bool pack_b_i16(Gemm *g)
     VnpuCursor cur = b_start(g);
     size_t rows = g->p->trans_b ? g->nb : g->kb;
 
-    g->panel_ld = GEMM_KB + 16;
     for (size_t i = 0; i < rows; i++) {
         if (vnpu_exec_aborted(g->x)) {
             return false;
@@ -227,15 +225,44 @@ static bool pack_b_i16(Gemm *g)
     return true;
 }
 
-static bool pack_b(Gemm *g)
+static bool gemm_pack_panel(Gemm *g)
 {
-    if (g->b.base) {
-        return true;
-    }
     if (g->p->dtype == VNPU_DTYPE_I8) {
         return pack_b_i16(g);
     }
     return g->blas ? pack_b_rows(g) : pack_b_strips(g);
+}
+
+static size_t gemm_panel_ld(const Gemm *g)
+{
+    if (g->p->dtype == VNPU_DTYPE_I8) {
+        return GEMM_KB + 16;
+    }
+    return g->p->trans_b ? GEMM_KB : GEMM_NB;
+}
+
+/* Make the panel, unless it is the one that is there */
+static bool pack_b(Gemm *g)
+{
+    VnpuPanel *have = &g->x->panel;
+    VnpuPanel want = {
+        g->p->packet, g->p->col + g->j0, g->p->depth + g->k0,
+    };
+
+    if (g->b.base) {
+        return true;
+    }
+    g->panel_ld = gemm_panel_ld(g);
+    if (want.packet && have->packet == want.packet &&
+        have->col == want.col && have->depth == want.depth) {
+        return true;
+    }
+    have->packet = 0;
+    if (!gemm_pack_panel(g)) {
+        return false;
+    }
+    *have = want;
+    return true;
 }
 
 /* The next mb rows of a, of the slice's depth, GEMM_KB apart. */

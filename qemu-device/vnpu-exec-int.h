@@ -35,17 +35,27 @@
 
 /* elements of one step of ELTWISE and REDUCE */
 #define STEP_ELEMS      VNPU_REDUCE_STEP
+/* ELTWISE looks whether to pause after so many elements */
+#define ELTWISE_PAUSE   (32 * STEP_ELEMS)
 /* bytes of one step of COPY and FILL */
 #define STEP_BYTES      (512 * 1024)
 /* a COPY of so many bytes goes past the cache */
 #define STREAM_BYTES    (4 * 1024 * 1024)
 #define FILL_BYTES      (16 * 1024)
 
+/* What panel_b is a copy of */
+typedef struct VnpuPanel {
+    uint64_t packet;            /* zero: nothing that is known */
+    uint64_t col;
+    uint64_t depth;
+} VnpuPanel;
+
 struct VnpuExec {
     const int *abort;
     bool blas;
     /* GEMM */
     float *panel_b;             /* GEMM_KB x GEMM_NB */
+    VnpuPanel panel;
     float *block_a;             /* GEMM_MB x GEMM_KB */
     float *block_c;             /* GEMM_MB x GEMM_LDC, float or int32_t */
     /* one step of each operand; raw: of what is gathered or written */

@@ -118,20 +118,29 @@ void vnpu_cursor_commit(VnpuCursor *c, const void *where, size_t len)
     }
 }
 
-static bool copy_forward(VnpuExec *x, const VnpuCopy *p)
+/* Go on with a step of a copy or fill, after @done bytes; else the end of it */
+static bool exec_go_on(const int *pause, uint64_t done, uint64_t *size)
+{
+    if (done && done < *size && vnpu_exec_paused(pause)) {
+        *size = done;
+    }
+    return done < *size;
+}
+
+static bool copy_forward(VnpuExec *x, VnpuCopy *p, const int *pause)
 {
     VnpuCursor src = vnpu_cursor(p->src, 0);
     VnpuCursor dst = vnpu_cursor(p->dst, 0);
     bool stream = p->size >= STREAM_BYTES;
-    uint64_t left = p->size;
+    uint64_t done = 0;
 
-    while (left) {
-        size_t budget = vnpu_min(left, STEP_BYTES);
+    while (exec_go_on(pause, done, &p->size)) {
+        size_t budget = vnpu_min(p->size - done, STEP_BYTES);
 
         if (vnpu_exec_aborted(x)) {
             return false;
         }
-        left -= budget;
+        done += budget;
         while (budget) {
             size_t n = vnpu_min(budget, vnpu_min(vnpu_cursor_run(&src),
                                                  vnpu_cursor_run(&dst)));
@@ -174,14 +183,14 @@ static void cursor_back(VnpuCursor *c, size_t n, bool more)
     }
 }
 
-static bool copy_backward(VnpuExec *x, const VnpuCopy *p)
+static bool copy_backward(VnpuExec *x, VnpuCopy *p, const int *pause)
 {
     VnpuCursor src = cursor_end(p->src, p->size);
     VnpuCursor dst = cursor_end(p->dst, p->size);
-    uint64_t left = p->size;
+    uint64_t done = 0;
 
-    while (left) {
-        size_t budget = vnpu_min(left, STEP_BYTES);
+    while (exec_go_on(pause, done, &p->size)) {
+        size_t budget = vnpu_min(p->size - done, STEP_BYTES);
 
         if (vnpu_exec_aborted(x)) {
             return false;
@@ -192,23 +201,23 @@ static bool copy_backward(VnpuExec *x, const VnpuCopy *p)
             memmove((char *)dst.iov->base + dst.off - n,
                     (char *)src.iov->base + src.off - n, n);
             budget -= n;
-            left -= n;
-            cursor_back(&src, n, left);
-            cursor_back(&dst, n, left);
+            done += n;
+            cursor_back(&src, n, done < p->size);
+            cursor_back(&dst, n, done < p->size);
         }
     }
     return true;
 }
 
-bool vnpu_exec_copy(VnpuExec *x, const VnpuCopy *p)
+bool vnpu_exec_copy(VnpuExec *x, VnpuCopy *p, const int *pause)
 {
     if (!p->size) {
         return true;
     }
-    return p->backward ? copy_backward(x, p) : copy_forward(x, p);
+    return p->backward ? copy_backward(x, p, pause) : copy_forward(x, p, pause);
 }
 
-bool vnpu_exec_fill(VnpuExec *x, const VnpuFill *p)
+bool vnpu_exec_fill(VnpuExec *x, VnpuFill *p, const int *pause)
 {
     VnpuCursor dst = vnpu_cursor(p->dst, 0);
     char *pattern = (char *)x->step[0];
@@ -218,7 +227,7 @@ bool vnpu_exec_fill(VnpuExec *x, const VnpuFill *p)
     for (size_t i = 0; i < FILL_BYTES; i += sizeof(p->pattern)) {
         memcpy(pattern + i, &p->pattern, sizeof(p->pattern));
     }
-    while (done < p->size) {
+    while (exec_go_on(pause, done, &p->size)) {
         size_t budget = vnpu_min(p->size - done, STEP_BYTES);
 
         if (vnpu_exec_aborted(x)) {

@@ -80,6 +80,14 @@ typedef struct VnpuGemm {
     VnpuSg b;                   /* k rows of n elements, unless trans_b */
     VnpuSg c;                   /* m rows of n elements of 4 bytes */
     VnpuSg bias;                /* n elements of 4 bytes */
+    /*
+     * Not zero: names a product that this is part of, @col columns and @depth
+     * elements of k from its beginning. What was prepared of b is used again
+     * for the next part.
+     */
+    uint64_t packet;
+    uint32_t col;
+    uint32_t depth;
 } VnpuGemm;
 
 typedef struct VnpuEltwise {
@@ -122,22 +130,26 @@ bool vnpu_exec_have_blas(void);
  */
 void vnpu_exec_use_blas(VnpuExec *x, bool on);
 
-/* Each returns false if it was aborted. */
-bool vnpu_exec_copy(VnpuExec *x, const VnpuCopy *p);
-bool vnpu_exec_fill(VnpuExec *x, const VnpuFill *p);
-bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p);
-bool vnpu_exec_eltwise(VnpuExec *x, const VnpuEltwise *p);
+/*
+ * Each returns false if it was aborted. Between two steps, some tenths of a
+ * millisecond, @pause is read atomically unless it is NULL; if it is not zero,
+ * the function returns true, and @p->size or @p->count is what has been done: of
+ * a backward copy the last bytes.
+ */
+bool vnpu_exec_copy(VnpuExec *x, VnpuCopy *p, const int *pause);
+bool vnpu_exec_fill(VnpuExec *x, VnpuFill *p, const int *pause);
+bool vnpu_exec_eltwise(VnpuExec *x, VnpuEltwise *p, const int *pause);
 
 /*
- * Reduce @p->count elements, or fewer: between two steps @pause is read
- * atomically, and if it is not zero, the function returns true. @p->count then
- * is what has been done, and @p->carry is for the call that goes on, to be
- * handed over with the new @p->skip. Results are the same to the bit if all
- * but the last count are multiples of VNPU_REDUCE_STEP.
+ * The same; @p->carry is for the call that goes on, to be handed over with the
+ * new @p->skip. Results are the same to the bit if all but the last count are
+ * multiples of VNPU_REDUCE_STEP.
  */
 #define VNPU_REDUCE_STEP 4096
 
 bool vnpu_exec_reduce(VnpuExec *x, VnpuReduce *p, const int *pause);
+
+bool vnpu_exec_gemm(VnpuExec *x, const VnpuGemm *p);
 
 /*
  * A big GEMM takes long, so it is made in steps of c's columns, then the depth,

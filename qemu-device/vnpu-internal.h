@@ -93,8 +93,7 @@ typedef struct VnpuPacketOp VnpuPacketOp;
 /*
  * A part of a packet on its engine. A big packet runs in parts, so that the
  * preparation of one does not hold the BQL for long and others get their turn;
- * @total, @pos and @part are in units of the opcode (bytes, rows, elements,
- * steps).
+ * @total, @pos and @part are in units of the opcode (bytes, elements, steps).
  */
 typedef struct VnpuJob {
     const VnpuPacketOp *op;
@@ -103,6 +102,7 @@ typedef struct VnpuJob {
     unsigned queue;
     unsigned ctx;
     uint64_t serial;
+    uint64_t packet;            /* the same number for all of its parts */
     uint64_t ip;
     uint64_t total;
     uint64_t pos;
@@ -131,13 +131,21 @@ typedef enum VnpuPhase {
     VNPU_PHASE_DONE,            /* for vnpu_run() to collect */
 } VnpuPhase;
 
+/* Whose turn it is among the queues of one priority */
+typedef struct VnpuTurn {
+    uint32_t last;              /* queue served last */
+    uint32_t parts;             /* parts of its packet since others were */
+} VnpuTurn;
+
+#define VNPU_PRIORITIES (VNPU_PRIORITY_KERNEL + 1)
+
 typedef struct VnpuEngine {
     VnpuCore *core;
     unsigned index;
     uint32_t type;              /* enum vnpu_engine_type */
     uint32_t jobs;
     uint64_t busy_ns;
-    uint32_t last;              /* queue served last */
+    VnpuTurn turn[VNPU_PRIORITIES];
 
     VnpuJob job;                /* valid unless idle */
     bool busy;                  /* under the BQL: phase is not idle */
@@ -181,6 +189,7 @@ typedef struct VnpuQueue {
 
     /* not migrated: found out again */
     bool running;               /* an engine has the packet at cmd_pos */
+    uint64_t packet;            /* number of that packet once it has begun */
     bool invalidating;          /* INVALIDATE waits for jobs older than this */
     uint64_t inval_serial;
     uint32_t inval_ctx;         /* or VNPU_EVERY_CONTEXT */
@@ -231,6 +240,7 @@ struct VnpuCore {
 
     VnpuTlb *tlb;
     uint64_t serial;            /* of the next job */
+    uint64_t packets;           /* number of the last one that was begun */
     bool paused;                /* VM stopped or device asleep */
     bool pause_wanted;
     bool dead;                  /* unplugged */
@@ -242,6 +252,7 @@ struct VnpuCore {
     uint32_t gemm_unit;         /* see vnpu_exec_gemm_unit() */
     uint32_t irq[DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)]; /* to be raised */
     bool recheck;               /* look at the blocked WAITs */
+    unsigned next;              /* queue, then engine, that goes on next */
     bool resting;               /* until vnpu_wake(): see vnpu_run() */
     VnpuHold *holds;            /* oldest first */
 
@@ -307,6 +318,11 @@ static inline uint32_t vnpu_queue_entries(const VnpuQueue *q)
 static inline uint32_t vnpu_queue_engine(const VnpuQueue *q)
 {
     return VNPU_GET(q->config, VNPU_QUEUE_CONFIG_ENGINE);
+}
+
+static inline uint32_t vnpu_queue_priority(const VnpuQueue *q)
+{
+    return VNPU_GET(q->config, VNPU_QUEUE_CONFIG_PRIORITY);
 }
 
 static inline bool vnpu_queue_live(const VnpuQueue *q)
@@ -449,7 +465,10 @@ void vnpu_engine_hold(VnpuEngine *e);
 bool vnpu_engine_held(VnpuEngine *e);
 /* Hand over a prepared job, or run it at once if it is short */
 void vnpu_engine_submit(VnpuEngine *e);
-/* The queue whose packet the engine has begun, or -1; between parts too */
+/*
+ * The queue whose packet the engine runs; else one whose packet is between two
+ * parts, the most important first; or -1
+ */
 int vnpu_engine_queue(const VnpuCore *c, const VnpuEngine *e);
 /* Is a part ready to be collected? */
 bool vnpu_engine_done(VnpuEngine *e);

@@ -50,8 +50,10 @@ static bool load_good(const VnpuCore *c)
         }
     }
     for (unsigned i = 0; i < c->nengines; i++) {
-        if (c->engine[i].last >= c->nqueues) {
-            return false;
+        for (unsigned p = 0; p < VNPU_PRIORITIES; p++) {
+            if (c->engine[i].turn[p].last >= c->nqueues) {
+                return false;
+            }
         }
     }
     for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {

@@ -30,7 +30,7 @@ static bool copy_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     uint64_t src = L64(p->src), dst = L64(p->dst), at;
     bool backward = src < dst && dst - src < job->total;
 
-    job->part = MIN(job->total - job->pos, VNPU_PART_BYTES);
+    job->part = MIN(job->total - job->pos, packet_part_bytes(c));
     at = backward ? job->total - job->pos - job->part : job->pos;
     if (!vnpu_job_map(c, job, 0, src + at, job->part, VNPU_ACCESS_READ, f) ||
         !vnpu_job_map(c, job, 1, dst + at, job->part, VNPU_ACCESS_WRITE, f)) {
@@ -47,7 +47,10 @@ static bool copy_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 
 static bool copy_exec(VnpuExec *x, VnpuJob *job)
 {
-    return vnpu_exec_copy(x, &job->u.copy);
+    bool ok = vnpu_exec_copy(x, &job->u.copy, job->pause);
+
+    job->part = job->u.copy.size;
+    return ok;
 }
 
 /* 8 GB/s, and something for each piece */
@@ -96,23 +99,22 @@ static bool copy_2d_overlap(const struct vnpu_pkt_copy_2d *p, uint64_t src_len,
 static bool copy_2d_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_copy_2d *p = &job->pkt.copy_2d;
-    uint64_t row_bytes = L32(p->row_bytes);
+    uint64_t row_bytes = L32(p->row_bytes), rows = L32(p->rows);
     uint64_t src_len, dst_len;
 
     if (p->reserved) {
         return vnpu_refuse(f, VNPU_FAULT_RESERVED);
     }
-    job->total = L32(p->rows);
-    if (!job->total || !row_bytes ||
-        job->total * row_bytes > VNPU_COPY_MAX_BYTES ||
+    job->total = rows * row_bytes;
+    if (!job->total || job->total > VNPU_COPY_MAX_BYTES ||
         L64(p->src_stride) < row_bytes || L64(p->dst_stride) < row_bytes) {
         return vnpu_refuse(f, VNPU_FAULT_PARAM);
     }
-    if (umul64_overflow(L64(p->src_stride), job->total - 1, &src_len) ||
+    if (umul64_overflow(L64(p->src_stride), rows - 1, &src_len) ||
         uadd64_overflow(src_len, row_bytes, &src_len)) {
         return vnpu_fail(f, VNPU_FAULT_ADDRESS, VNPU_ACCESS_NONE, L64(p->src));
     }
-    if (umul64_overflow(L64(p->dst_stride), job->total - 1, &dst_len) ||
+    if (umul64_overflow(L64(p->dst_stride), rows - 1, &dst_len) ||
         uadd64_overflow(dst_len, row_bytes, &dst_len)) {
         return vnpu_fail(f, VNPU_FAULT_ADDRESS, VNPU_ACCESS_NONE, L64(p->dst));
     }
@@ -124,26 +126,47 @@ static bool copy_2d_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
            vnpu_refuse(f, VNPU_FAULT_PARAM);
 }
 
+/* The bytes of the part: the rest of a row, whole ones, the beginning of one */
+static bool copy_2d_map(VnpuCore *c, VnpuJob *job, unsigned operand,
+                        uint64_t base, uint64_t stride, uint32_t access,
+                        VnpuFault *f)
+{
+    uint64_t row_bytes = L32(job->pkt.copy_2d.row_bytes);
+    uint64_t at = base + job->pos / row_bytes * stride;
+    uint64_t skip = job->pos % row_bytes, left = job->part;
+
+    if (skip) {
+        uint64_t rest = MIN(row_bytes - skip, left);
+
+        if (!vnpu_job_map(c, job, operand, at + skip, rest, access, f)) {
+            return false;
+        }
+        at += stride;
+        left -= rest;
+    }
+    return vnpu_job_map_rows(c, job, operand, at, left / row_bytes, row_bytes,
+                             stride, access, f) &&
+           vnpu_job_map(c, job, operand, at + left / row_bytes * stride,
+                        left % row_bytes, access, f);
+}
+
 static bool copy_2d_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_copy_2d *p = &job->pkt.copy_2d;
-    uint64_t src_stride = L64(p->src_stride), dst_stride = L64(p->dst_stride);
-    uint64_t row_bytes = L32(p->row_bytes);
-    uint64_t most = MIN(MAX(VNPU_PART_BYTES / row_bytes, 1), VNPU_PART_ROWS);
+    uint64_t most = MIN(packet_part_bytes(c),
+                        L32(p->row_bytes) * VNPU_PART_ROWS);
 
     job->part = MIN(job->total - job->pos, most);
-    if (!vnpu_job_map_rows(c, job, 0, L64(p->src) + job->pos * src_stride,
-                           job->part, row_bytes, src_stride, VNPU_ACCESS_READ,
-                           f) ||
-        !vnpu_job_map_rows(c, job, 1, L64(p->dst) + job->pos * dst_stride,
-                           job->part, row_bytes, dst_stride,
-                           VNPU_ACCESS_WRITE, f)) {
+    if (!copy_2d_map(c, job, 0, L64(p->src), L64(p->src_stride),
+                     VNPU_ACCESS_READ, f) ||
+        !copy_2d_map(c, job, 1, L64(p->dst), L64(p->dst_stride),
+                     VNPU_ACCESS_WRITE, f)) {
         return false;
     }
     job->u.copy = (VnpuCopy) {
         .src = vnpu_job_sg(job, 0),
         .dst = vnpu_job_sg(job, 1),
-        .size = job->part * row_bytes,
+        .size = job->part,
     };
     return true;
 }
@@ -179,7 +202,7 @@ static bool fill_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_fill *p = &job->pkt.fill;
 
-    job->part = MIN(job->total - job->pos, VNPU_PART_BYTES);
+    job->part = MIN(job->total - job->pos, packet_part_bytes(c));
     if (!vnpu_job_map(c, job, 0, L64(p->dst) + job->pos, job->part,
                       VNPU_ACCESS_WRITE, f)) {
         return false;
@@ -194,7 +217,10 @@ static bool fill_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 
 static bool fill_exec(VnpuExec *x, VnpuJob *job)
 {
-    return vnpu_exec_fill(x, &job->u.fill);
+    bool ok = vnpu_exec_fill(x, &job->u.fill, job->pause);
+
+    job->part = job->u.fill.size;
+    return ok;
 }
 
 static uint64_t fill_cost(const VnpuJob *job)

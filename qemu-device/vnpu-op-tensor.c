@@ -97,9 +97,8 @@ static bool gemm_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     return true;
 }
 
-/* Most operand pieces and steps of a part; a step alone has fewer pieces */
+/* Most operand pieces of a part; a step alone has fewer */
 #define GEMM_PART_PIECES 16384
-#define GEMM_PART_STEPS 64
 
 /* A stretch of m, n or k */
 typedef struct GemmRange {
@@ -150,11 +149,15 @@ static uint64_t gemm_steps(const GemmPart *part)
     return vnpu_exec_gemm_steps(part->m.len, part->n.len, part->k.len);
 }
 
-static bool gemm_part_fits(const VnpuJob *job, const GemmPart *part)
+static bool gemm_part_fits(const VnpuJob *job, const GemmPart *part,
+                           uint64_t steps)
 {
     GemmOperand op[VNPU_OPERANDS];
     uint64_t pieces = 0;
 
+    if (gemm_steps(part) > steps) {
+        return false;
+    }
     gemm_part_operands(job, part, op);
     for (int i = 0; i < VNPU_OPERANDS; i++) {
         uint64_t rows = op[i].rows, bytes = op[i].row_bytes;
@@ -165,16 +168,16 @@ static bool gemm_part_fits(const VnpuJob *job, const GemmPart *part)
         }
         pieces += rows * (bytes / VNPU_PAGE_SIZE + 2);
     }
-    return pieces <= GEMM_PART_PIECES && gemm_steps(part) <= GEMM_PART_STEPS;
+    return pieces <= GEMM_PART_PIECES;
 }
 
 /* As much of @r as makes a part that fits, in units; false if not even one */
-static bool gemm_shrink(const VnpuJob *job, GemmPart *part, GemmRange *r,
-                        uint64_t unit)
+static bool gemm_shrink(const VnpuJob *job, GemmPart *part, uint64_t steps,
+                        GemmRange *r, uint64_t unit)
 {
     uint64_t units = DIV_ROUND_UP(r->len, unit);
 
-    while (!gemm_part_fits(job, part)) {
+    while (!gemm_part_fits(job, part, steps)) {
         if (units <= 1) {
             return false;
         }
@@ -184,8 +187,8 @@ static bool gemm_shrink(const VnpuJob *job, GemmPart *part, GemmRange *r,
     return true;
 }
 
-/* The part that begins with step job->pos */
-static GemmPart gemm_part(const VnpuJob *job)
+/* The part that begins with step job->pos, of so many steps or fewer */
+static GemmPart gemm_part(const VnpuJob *job, uint64_t steps)
 {
     const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
     uint64_t m = L32(p->m), n = L32(p->n), k = L32(p->k);
@@ -197,22 +200,22 @@ static GemmPart gemm_part(const VnpuJob *job)
     GemmPart part = { { i0, m - i0 }, { j0, n - j0 }, { k0, k - k0 } };
 
     if (!i0 && !k0 &&
-        gemm_shrink(job, &part, &part.n, VNPU_GEMM_STEP_N)) {
+        gemm_shrink(job, &part, steps, &part.n, VNPU_GEMM_STEP_N)) {
         return part;
     }
     part.n.len = MIN(n - j0, VNPU_GEMM_STEP_N);
-    if (!i0 && gemm_shrink(job, &part, &part.k, VNPU_GEMM_STEP_K)) {
+    if (!i0 && gemm_shrink(job, &part, steps, &part.k, VNPU_GEMM_STEP_K)) {
         return part;
     }
     part.k.len = MIN(k - k0, VNPU_GEMM_STEP_K);
-    gemm_shrink(job, &part, &part.m, VNPU_GEMM_STEP_M);
+    gemm_shrink(job, &part, steps, &part.m, VNPU_GEMM_STEP_M);
     return part;
 }
 
 static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
-    GemmPart part = gemm_part(job);
+    GemmPart part = gemm_part(job, c->sync ? 1 : VNPU_PART_STEPS);
     bool last = part.k.from + part.k.len == L32(p->k);
     GemmOperand op[VNPU_OPERANDS];
 
@@ -235,6 +238,9 @@ static bool gemm_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
         .trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B,
         .accumulate = job->flags & VNPU_GEMM_FLAG_ACCUMULATE || part.k.from,
         .has_bias = op[3].rows,
+        .packet = job->packet,
+        .col = part.n.from,
+        .depth = part.k.from,
         .a = vnpu_job_sg(job, 0),
         .b = vnpu_job_sg(job, 1),
         .c = vnpu_job_sg(job, 2),
@@ -316,7 +322,7 @@ static bool eltwise_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     uint64_t size = packet_dtype_size(L32(p->dtype));
     uint64_t at = job->pos * size, len;
 
-    job->part = MIN(job->total - job->pos, VNPU_PART_BYTES / size);
+    job->part = MIN(job->total - job->pos, packet_part_bytes(c) / size);
     len = job->part * size;
     if (!vnpu_job_map(c, job, 0, L64(p->a) + at, len, VNPU_ACCESS_READ, f) ||
         !vnpu_job_map(c, job, 1, L64(p->b) + at, len, VNPU_ACCESS_READ, f) ||
@@ -342,7 +348,10 @@ static uint64_t eltwise_cost(const VnpuJob *job)
 
 static bool eltwise_exec(VnpuExec *x, VnpuJob *job)
 {
-    return vnpu_exec_eltwise(x, &job->u.eltwise);
+    bool ok = vnpu_exec_eltwise(x, &job->u.eltwise, job->pause);
+
+    job->part = job->u.eltwise.count;
+    return ok;
 }
 
 const VnpuPacketOp vnpu_op_eltwise = {
@@ -387,7 +396,8 @@ static bool reduce_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
     uint64_t row = job->pos / cols, skip = job->pos % cols;
     uint64_t rows;
 
-    job->part = MIN(job->total - job->pos, VNPU_PART_BYTES / 4);
+    job->part = MIN(job->total - job->pos,
+                    c->sync ? VNPU_REDUCE_STEP : VNPU_PART_BYTES / 4);
     rows = DIV_ROUND_UP(skip + job->part, cols);
     if (!vnpu_job_map(c, job, 0, L64(p->src) + job->pos * size,
                       job->part * size, VNPU_ACCESS_READ, f) ||

@@ -13,6 +13,13 @@
 #define VNPU_PART_BYTES (16ull * 1024 * 1024)
 #define VNPU_PART_ROWS 4096ull
 
+/*
+ * The same without threads, where every part keeps the main loop, and steps of
+ * a product
+ */
+#define VNPU_SYNC_PART_BYTES (512ull * 1024)
+#define VNPU_PART_STEPS 64
+
 #define VNPU_ON_COPY (1u << VNPU_ENGINE_TYPE_COPY)
 #define VNPU_ON_TENSOR (1u << VNPU_ENGINE_TYPE_TENSOR)
 #define VNPU_DWORDS(type) (sizeof(struct type) / sizeof(uint32_t))
@@ -46,6 +53,11 @@ extern const VnpuPacketOp vnpu_op_fill;
 extern const VnpuPacketOp vnpu_op_gemm;
 extern const VnpuPacketOp vnpu_op_eltwise;
 extern const VnpuPacketOp vnpu_op_reduce;
+
+static inline uint64_t packet_part_bytes(const VnpuCore *c)
+{
+    return c->sync ? VNPU_SYNC_PART_BYTES : VNPU_PART_BYTES;
+}
 
 static inline bool packet_aligned(uint64_t addr, uint64_t to, VnpuFault *f)
 {

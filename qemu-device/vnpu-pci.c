@@ -113,6 +113,16 @@ static void vnpu_kick(void *opaque)
     qemu_bh_schedule(s->bh);
 }
 
+/* Vectors that are masked; not when there is no table of them any more */
+static void vnpu_irq_clear(void *opaque)
+{
+    VnpuState *s = opaque;
+
+    for (unsigned i = 0; s->realized && i < s->config.queues + 1; i++) {
+        msix_clr_pending(PCI_DEVICE(s), i);
+    }
+}
+
 static void vnpu_poll_later(void *opaque)
 {
     VnpuState *s = opaque;
@@ -139,6 +149,7 @@ static const VnpuOps vnpu_ops = {
     .vram_written = vnpu_vram_written,
     .clock = vnpu_clock,
     .kick = vnpu_kick,
+    .irq_clear = vnpu_irq_clear,
     .poll_later = vnpu_poll_later,
     .wake_later = vnpu_wake_later,
 };

@@ -4,7 +4,8 @@
  *
  * The packets of a command buffer go to the queue's engine one at a time, and
  * large ones part by part: after each the engine takes what has the highest
- * priority then.
+ * priority then. Queues of one priority take turns after a packet, or after
+ * some parts of it.
  */
 
 #include "qemu/osdep.h"
@@ -19,6 +20,9 @@
  * in, and vCPUs need it for each access to a device.
  */
 #define SLICE_NS (200 * 1000)
+
+/* Parts of a packet that others of its priority wait for */
+#define TURN_PARTS 4
 
 static void sched_packet_done(VnpuCore *c, VnpuQueue *q, VnpuEngine *e,
                               const VnpuJob *job)
@@ -67,7 +71,11 @@ static void sched_part_submit(VnpuCore *c, VnpuEngine *e)
     }
 }
 
-/* Map and start the next part of the engine's packet, or all of it */
+/*
+ * Map and start the next part of the engine's packet, or all of it. If
+ * something came back from the accesses that this takes, it is put back and
+ * prepared anew when its turn comes again.
+ */
 static void sched_part_start(VnpuCore *c, VnpuEngine *e)
 {
     VnpuJob *job = &e->job;
@@ -123,6 +131,14 @@ void vnpu_engine_collect(VnpuCore *c, VnpuEngine *e)
     }
 }
 
+static void sched_turn(VnpuEngine *e, unsigned n, const VnpuQueue *q)
+{
+    VnpuTurn *turn = &e->turn[vnpu_queue_priority(q)];
+
+    turn->parts = turn->last == n && q->part_pos ? turn->parts + 1 : 1;
+    turn->last = n;
+}
+
 /* Run the packet of a queue that has one ready, on its idle engine */
 static void sched_packet_start(VnpuCore *c, unsigned n, VnpuEngine *e)
 {
@@ -137,7 +153,7 @@ static void sched_packet_start(VnpuCore *c, unsigned n, VnpuEngine *e)
         }
         step = vnpu_packet_begin(c, job, &f);
     }
-    e->last = n;
+    sched_turn(e, n, q);
     trace_vnpu_packet(c->id, n, e->index, vnpu_packet_name(job), job->ip);
     switch (step) {
     case VNPU_STEP_FAULT:
@@ -152,6 +168,10 @@ static void sched_packet_start(VnpuCore *c, unsigned n, VnpuEngine *e)
     case VNPU_STEP_ENGINE:
         job->pos = q->part_pos < job->total ? q->part_pos : 0;
         job->carry = q->part_carry;
+        if (!job->pos || !q->packet) {
+            q->packet = ++c->packets;
+        }
+        job->packet = q->packet;
         sched_part_start(c, e);
         break;
     }
@@ -186,11 +206,6 @@ static bool sched_wait_step(VnpuCore *c, unsigned n)
     }
 }
 
-static uint32_t sched_priority(const VnpuQueue *q)
-{
-    return VNPU_GET(q->config, VNPU_QUEUE_CONFIG_PRIORITY);
-}
-
 static bool sched_ready(const VnpuQueue *q, const VnpuEngine *e)
 {
     /* disabling a queue stops it after the packet, not the part */
@@ -199,37 +214,51 @@ static bool sched_ready(const VnpuQueue *q, const VnpuEngine *e)
            !vnpu_queue_held(q, VNPU_SITE_PACKET);
 }
 
-/* The queue whose packet an engine takes next, or -1 */
-static int sched_pick(VnpuCore *c, const VnpuEngine *e)
+/* The priority of the most important queue that has something, or -1 */
+static int sched_top(const VnpuCore *c, const VnpuEngine *e)
 {
-    const VnpuQueue *last = &c->queue[e->last];
-    int found = -1;
+    int top = -1;
 
-    for (unsigned i = 1; i <= c->nqueues; i++) {
-        unsigned n = (e->last + i) % c->nqueues;
-        VnpuQueue *q = &c->queue[n];
+    for (unsigned n = 0; n < c->nqueues; n++) {
+        const VnpuQueue *q = &c->queue[n];
 
-        if (sched_ready(q, e) &&
-            (found < 0 ||
-             sched_priority(q) > sched_priority(&c->queue[found]))) {
-            found = n;
+        if (sched_ready(q, e)) {
+            top = MAX(top, (int)vnpu_queue_priority(q));
         }
     }
-    /* equals take turns by packet, not by part */
-    if (found >= 0 && sched_ready(last, e) && last->part_pos &&
-        sched_priority(last) == sched_priority(&c->queue[found])) {
-        found = e->last;
+    return top;
+}
+
+/* The queue whose packet an engine takes next, or -1 */
+static int sched_pick(const VnpuCore *c, const VnpuEngine *e)
+{
+    int top = sched_top(c, e);
+    const VnpuTurn *turn = &e->turn[MAX(top, 0)];
+    const VnpuQueue *last = &c->queue[turn->last];
+
+    if (top < 0) {
+        return -1;
     }
-    return found;
+    if (last->part_pos && turn->parts < TURN_PARTS && sched_ready(last, e) &&
+        vnpu_queue_priority(last) == top) {
+        return turn->last;
+    }
+    for (unsigned i = 1; ; i++) {
+        unsigned n = (turn->last + i) % c->nqueues;
+
+        if (sched_ready(&c->queue[n], e) &&
+            vnpu_queue_priority(&c->queue[n]) == top) {
+            return n;
+        }
+    }
 }
 
 /* Something more important has come: the running part is to end early */
 static void sched_outrank(VnpuCore *c, VnpuEngine *e)
 {
-    int n = sched_pick(c, e);
+    const VnpuQueue *running = &c->queue[e->job.queue];
 
-    if (n >= 0 && sched_priority(&c->queue[n]) >
-                  sched_priority(&c->queue[e->job.queue])) {
+    if (sched_top(c, e) > (int)vnpu_queue_priority(running)) {
         qatomic_set(&e->pause, 1);
     }
 }
@@ -261,23 +290,39 @@ static bool sched_engine_step(VnpuCore *c, VnpuEngine *e)
     return true;
 }
 
-/* Everything that can go on now, once; false if nothing could */
-static bool sched_pass(VnpuCore *c)
+/* The next queue or engine that has its turn goes on, if it can */
+static bool sched_next(VnpuCore *c)
 {
-    bool more = false;
+    unsigned i = c->next;
 
-    if (c->recheck) {
+    c->next = (i + 1) % (c->nqueues + c->nengines);
+    return i < c->nqueues ? vnpu_ring_step(c, i)
+                          : sched_engine_step(c, &c->engine[i - c->nqueues]);
+}
+
+/*
+ * Everything that can go on now, once; false if nothing could. After @end it
+ * stops and the next call goes on from there, so that the order of things does
+ * not depend on how long they take.
+ */
+static bool sched_pass(VnpuCore *c, int64_t end)
+{
+    bool more = c->next;
+
+    if (c->recheck && !c->next) {
         c->recheck = false;
         for (unsigned n = 0; n < c->nqueues && !vnpu_gone(c); n++) {
             more |= sched_wait_step(c, n);
         }
     }
-    for (unsigned n = 0; n < c->nqueues && !vnpu_gone(c); n++) {
-        more |= vnpu_ring_step(c, n);
-    }
-    for (unsigned i = 0; i < c->nengines && !vnpu_gone(c); i++) {
-        more |= sched_engine_step(c, &c->engine[i]);
-    }
+    do {
+        if (sched_next(c)) {
+            more = true;
+            if (get_clock() >= end) {
+                return true;
+            }
+        }
+    } while (c->next && !c->deferred);
     return more || c->recheck;
 }
 
@@ -292,7 +337,7 @@ void vnpu_run(VnpuCore *c)
     }
     vnpu_enter(c);
     while (more && !c->deferred && now - start < SLICE_NS) {
-        more = sched_pass(c);
+        more = sched_pass(c, start + SLICE_NS);
         now = get_clock();
     }
     if (more && !c->dead) {

@@ -63,6 +63,17 @@ static const VMStateDescription vmstate_context = {
     },
 };
 
+static const VMStateDescription vmstate_turn = {
+    .name = "vnpu/turn",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_UINT32(last, VnpuTurn),
+        VMSTATE_UINT32(parts, VnpuTurn),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
 static const VMStateDescription vmstate_engine = {
     .name = "vnpu/engine",
     .version_id = 1,
@@ -71,7 +82,8 @@ static const VMStateDescription vmstate_engine = {
         VMSTATE_UINT32_EQUAL(type, VnpuEngine, NULL),
         VMSTATE_UINT32(jobs, VnpuEngine),
         VMSTATE_UINT64(busy_ns, VnpuEngine),
-        VMSTATE_UINT32(last, VnpuEngine),
+        VMSTATE_STRUCT_ARRAY(turn, VnpuEngine, VNPU_PRIORITIES, 1, vmstate_turn,
+                             VnpuTurn),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -143,10 +155,15 @@ static int vnpu_post_load(void *opaque, int version_id)
     return 0;
 }
 
+/*
+ * Version 1 had nothing of the parts of packets, of pending interrupts and of
+ * turns, and only this number tells: the structures in it have none in the
+ * stream.
+ */
 const VMStateDescription vmstate_vnpu = {
     .name = "vnpu",
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .pre_save = vnpu_pre_save,
     .pre_load = vnpu_pre_load,
     .post_load = vnpu_post_load,

@@ -373,15 +373,16 @@ enum vnpu_queue_state {
 	/* blocked in a WAIT packet */
 	VNPU_QUEUE_STATE_WAITING = 3,
 	/*
-	 * halted by a fault until RESET; see Queues about a packet that still
+	 * halted by a fault until RESET; see Queues about a part that still
 	 * runs
 	 */
 	VNPU_QUEUE_STATE_FAULTED = 4,
 };
 
 /*
- * the engine takes the highest first, equals in turn, packet by packet; one
- * that comes while a large packet of lower priority runs waits for a part of it
+ * the engine takes the highest first, equals in turn, after a packet or four
+ * parts of a large one; what comes while a packet of lower priority runs waits
+ * for the rest of a part at most, which ends early for that
  */
 enum vnpu_priority {
 	/* background */

@@ -303,6 +303,63 @@ def test_refused_state_does_not_run(launch, shared_folder):
     queue.wait(step_ns=MS)
 
 
+def own_section(data: bytes, name: bytes = b"/vnpu") -> tuple[int, int]:
+    """Where a state says the version of the device, and where its section ends."""
+    version = data.index(name + struct.pack(">I", 0)) + len(name) + 4
+    end = data.find(b"\x7e", version)
+    section = data[data.rindex(b"\x04", 0, version - len(name)) + 1 :][:4]
+    while end >= 0 and data[end + 1 : end + 5] != section:
+        end = data.find(b"\x7e", end + 1)
+    assert end > version
+    return version, end
+
+
+SPOILT = [
+    "version-1",
+    "version-3",
+    *(f"cut-{percent}" for percent in (0, 3, 20, 50, 80, 99)),
+    "split",
+]
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_state_that_is_not_one_is_refused(launch, shared_folder, how):
+    """Of another version, or not all of it: the device is as after a reset, and works."""
+    machine = launch([device(), "vm-rewind,id=rewind"])
+    npu = VnpuQtest(machine)
+    queue = npu.queue(2)
+    npu.write32(Reg.SCRATCH, 0x600DCAFE)
+    state = shared_folder / "state"
+    machine.save(state)
+    # the machine's own end of a migration comes a little after the state's
+    npu.until(lambda: machine.qmp("query-status")["status"] == "postmigrate", "the end of it")
+    data = bytearray(state.read_bytes())
+    version, end = own_section(data)
+    assert struct.unpack_from(">I", data, version) == (2,)
+    kind, _, number = how.partition("-")
+    if kind == "version":
+        struct.pack_into(">I", data, version, int(number))
+    elif kind == "cut":
+        del data[version + 4 + (end - version - 4) * int(number) // 100 :]
+    else:
+        # one engine more than there are, in the middle of what is checked to be equal
+        at = data.rindex(struct.pack(">II", npu.read32(Reg.QUEUES), npu.read32(Reg.ENGINES)))
+        data[at + 7] += 1
+    state.write_bytes(data)
+    rewind = {"path": "/machine/peripheral/rewind", "property": "state", "value": str(state)}
+    with pytest.raises(RigError):
+        machine.qmp("qom-set", **rewind)
+    with pytest.raises(RigError, match="[Rr]eset"):
+        machine.qmp("cont")
+    machine.qmp("system_reset")
+    machine.qmp("cont")
+    npu.assign()
+    assert npu.read32(Reg.SCRATCH) == 0
+    assert queue.state == QueueState.DISABLED
+    npu.enable_msix()
+    npu.queue(3).run(Nop())
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_state_is_survived(npu, shared_folder, seed):
     """Bits flipped where the device's own state is: it is refused or loaded, never a crash."""

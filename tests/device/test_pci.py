@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from vnpu.base.errors import RigError
 from vnpu.hw import const
 from vnpu.hw.codes import EngineType, Fault
 from vnpu.hw.packets import Copy, Fill, Nop, RingNop
@@ -43,6 +44,14 @@ def test_msix_table_has_a_vector_for_each_queue(npu):
     assert npu.read32(Reg.VECTORS) > npu.read32(Reg.QUEUES)
 
 
+def test_record_and_replay_is_refused(tmp_path):
+    """Results come from threads of the host when they are ready: no run is like another."""
+    record = ["-icount", f"shift=7,rr=record,rrfile={tmp_path / 'record'}"]
+    assert "vnpu" in failing_start([device()], record, accel="tcg")
+    with pytest.raises(RigError, match="accepted"):
+        failing_start([], record, accel="tcg")
+
+
 def test_masked_vector_is_pending_until_unmasked(npu):
     queue = npu.queue(2)
     npu.mask_vector(queue.vector, True)
@@ -52,6 +61,17 @@ def test_masked_vector_is_pending_until_unmasked(npu):
     npu.mask_vector(queue.vector, False)
     assert npu.interrupted(queue.vector)
     assert not npu.vector_pending(queue.vector)
+
+
+def test_interrupt_from_before_a_reset_is_not_delivered(npu):
+    queue = npu.queue(2)
+    npu.mask_vector(queue.vector, True)
+    queue.run(Nop())
+    npu.until(lambda: npu.vector_pending(queue.vector), "the pending bit")
+    npu.reset()
+    assert not npu.vector_pending(queue.vector)
+    npu.mask_vector(queue.vector, False)
+    assert not npu.interrupted(queue.vector)
 
 
 def test_masked_function(npu):

@@ -4,6 +4,7 @@ bus mastering."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -355,7 +356,9 @@ def test_d3_stops_work_and_d0_goes_on(npu):
     progress = queue.read32(QueueReg.PROGRESS)
     assert progress < 302
     queue.wait()
-    assert queue.read32(QueueReg.PROGRESS) == 302
+    # falling asleep may have ended a part early
+    assert queue.read32(QueueReg.PROGRESS) in (302, 303)
+    assert npu.engine(queue.engine, EngineReg.JOBS) == 300
     assert npu.load(True, at & ~PHYS_VRAM, 8 << 10) == b"\x03\0\0\0" * (2 << 10)
 
 
@@ -366,10 +369,11 @@ def test_stop_and_continue_in_the_middle_of_work(npu):
     npu.until(lambda: running(npu, queue), "the work")
     npu.machine.qmp("stop")
     progress = queue.read32(QueueReg.PROGRESS)
-    assert not running(npu, queue)
+    time.sleep(0.05)
     assert queue.read32(QueueReg.PROGRESS) == progress < 302
     npu.machine.qmp("cont")
     queue.wait()
+    assert npu.engine(queue.engine, EngineReg.JOBS) == 300
 
 
 # Interrupts

@@ -39,6 +39,8 @@ HEADERS = (
     "qemu/thread.h",
     "qemu/timer.h",
 )
+#: functions of the core that core/world.c has a word in
+WRAPPED = ("vnpu_exec_new", "vnpu_exec_free", "vnpu_packet_cost", "vnpu_packet_exec")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 WARNINGS = ("-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare", "-Werror")
 
@@ -77,7 +79,7 @@ def compile_program(
         os.environ.get("CC", "cc"), "-g", "-O1", "-std=gnu11", *WARNINGS, *flags,
         f"-I{include}", f"-I{HERE}", f"-I{DEVICE}",
         *map(str, sources()), str(HERE / "world.c"), str(HERE / program),
-        "-pthread", "-Wl,--wrap=vnpu_exec_new,--wrap=vnpu_exec_free,--wrap=vnpu_packet_cost", *glib,
+        "-pthread", *(f"-Wl,--wrap={name}" for name in WRAPPED), *glib,
     ]  # fmt: skip
     command += ["-fsyntax-only"] if only_check else ["-o", str(target)]
     subprocess.run(command, check=True)

@@ -46,6 +46,9 @@ class GemmParams(ctypes.Structure):
         *((name, ctypes.c_uint32) for name in ("dtype", "activation", "m", "n", "k")),
         *((name, ctypes.c_bool) for name in ("trans_b", "accumulate", "has_bias")),
         *((name, Sg) for name in ("a", "b", "c", "bias")),
+        ("packet", ctypes.c_uint64),
+        ("col", ctypes.c_uint32),
+        ("depth", ctypes.c_uint32),
     )
 
 
@@ -141,7 +144,13 @@ class Exec:
 
     def run(self, name: str, params: ctypes.Structure) -> bool:
         """True when it finished, False when it was aborted."""
-        return getattr(self.lib, f"vnpu_exec_{name}")(self.state, ctypes.byref(params))
+        return getattr(self.lib, f"vnpu_exec_{name}")(self.state, ctypes.byref(params), None)
+
+    def run_some(self, name: str, params: ctypes.Structure) -> bool:
+        """One step of a copy, fill, elementwise operation or reduction: see what was done."""
+        flag = ctypes.c_int(1)
+        function = getattr(self.lib, f"vnpu_exec_{name}")
+        return function(self.state, ctypes.byref(params), ctypes.byref(flag))
 
     def run_gemm_some(self, params: ctypes.Structure, done: int) -> int:
         """One step of a GEMM of which *done* are done; how many are then."""

@@ -60,6 +60,15 @@ def test_a_state_that_cannot_be_is_not_run(tmp_path):
     assert len(cases) == 8
 
 
+def test_packets_in_parts(tmp_path):
+    """Turns, rows that are cut, who is on an engine, and what products in steps compute."""
+    assert len(run(core_lib.compile_program(tmp_path, "parts.c"))) == 7
+
+
+def test_tlb_drops_what_it_must_and_nothing_else(tmp_path):
+    assert len(run(core_lib.compile_program(tmp_path, "tlb.c"))) == 3
+
+
 def test_compiles_where_words_are_small(tmp_path):
     """No atomic access is wider than a word: a 32-bit host has no such thing."""
     if not core_lib.have_32bit_headers():

@@ -433,6 +433,74 @@ def test_reduce_left_after_each_step(kernels, op, dtype, shape):
     assert parts.tobytes() == whole.tobytes()
 
 
+# Left early
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_copy_left_after_each_step(kernels, backward):
+    """What is there says how far it has come; backward copies end at the beginning."""
+    size = 2 * (512 << 10) + 77
+    source = np.random.default_rng(1).integers(1, 256, size, np.uint8)
+    target, left, steps = np.zeros_like(source), size, []
+    while left:
+        at = slice(0, left) if backward else slice(size - left, size)
+        params = CopyParams(pieces(source[at]), pieces(target[at]), left, backward)
+        assert kernels.run_some("copy", params)
+        steps.append(params.size)
+        left -= params.size
+        done = slice(left, size) if backward else slice(0, size - left)
+        np.testing.assert_array_equal(target[done], source[done])
+        assert np.count_nonzero(target) == size - left
+    assert steps == [512 << 10, 512 << 10, 77]
+
+
+def test_fill_left_after_each_step(kernels):
+    target, done = np.zeros((1 << 20) // 4 + 3, np.uint32), 0
+    while done < target.size:
+        params = FillParams(pieces(target[done:]), target[done:].nbytes, 0x12345678)
+        assert kernels.run_some("fill", params)
+        assert params.size == min(512 << 10, target[done:].nbytes)
+        done += params.size // 4
+    assert (target == 0x12345678).all()
+
+
+def test_elementwise_left_after_each_step(kernels):
+    a = np.arange(300_000, dtype=np.int32)
+    out, done = np.zeros_like(a), 0
+    while done < a.size:
+        rest = pieces(a[done:])
+        params = EltwiseParams(
+            OP["ADD"], DTYPE["I32"], a.size - done, rest, rest, pieces(out[done:])
+        )
+        assert kernels.run_some("eltwise", params)
+        assert params.count == min(32 * 4096, a.size - done)
+        done += params.count
+    np.testing.assert_array_equal(out, 2 * a)
+
+
+@pytest.mark.parametrize("trans_b", [False, True])
+@pytest.mark.parametrize("dtype", ["I8", "F16"])
+def test_panel_is_kept_for_the_parts_of_a_product(kernels, dtype, trans_b):
+    """What was prepared of b serves the next block of rows, but no other product."""
+    m, n, k = 1024, 40, 50
+    rng = np.random.default_rng(3)
+    small = [rng.integers(-4, 5, shape) for shape in ((m, k), (n, k) if trans_b else (k, n))]
+    a, b = (golden.encode(values, dtype) for values in small)
+    want = golden.gemm(a, b, dtype, trans_b=trans_b)
+    c = np.zeros((m, n), golden.stored(golden.result(dtype)))
+    params = gemm_params(dtype, pieces(a), pieces(b), pieces(c), (m, n, k), trans_b=trans_b)
+    params.packet = 1
+    assert kernels.run_gemm_some(params, 0) == 1
+    b[:] = 0
+    assert kernels.run_gemm_some(params, 1) == 2
+    np.testing.assert_array_equal(c, want)
+    for packet in (2, 0, 0):
+        c[:] = 1
+        params.packet = packet
+        assert kernels.run("gemm", params)
+        assert not c.any()
+
+
 # Abort
 
 

@@ -51,12 +51,12 @@ def arguments(
     return line
 
 
-def failing_start(devices: Sequence[str], extra: Sequence[str] = ()) -> str:
+def failing_start(devices: Sequence[str], extra: Sequence[str] = (), accel: str = "qtest") -> str:
     """What QEMU says when it refuses this configuration; RigError if it does not.
 
     It is given no more than to realize its devices (-machine none would not have a PCI bus).
     """
-    line = [*qemu_command()[:1], *arguments(devices, extra), "-qmp", "stdio"]
+    line = [*qemu_command()[:1], *arguments(devices, extra, accel=accel), "-qmp", "stdio"]
     run = subprocess.run(
         line, input='{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n',
         capture_output=True, text=True, env=environment(), timeout=deadline.scaled(60), check=False,

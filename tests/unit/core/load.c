@@ -37,7 +37,7 @@ static void queue_that_is_not_there(VnpuCore *c)
 
 static void last_queue_out_of_range(VnpuCore *c)
 {
-    c->engine[0].last = 1000;
+    c->engine[0].turn[VNPU_PRIORITY_HIGH].last = 1000;
 }
 
 static void events_that_wrap(VnpuCore *c)
@@ -77,7 +77,7 @@ static void check_reset(void)
     VnpuCore *c = w.core;
 
     CHECK(c->ctx[VNPU_PHYS_CONTEXT].valid && !c->ctx[3].pt);
-    CHECK(!c->events.config && !c->engine[0].last);
+    CHECK(!c->events.config && !c->engine[0].turn[VNPU_PRIORITY_HIGH].last);
     for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
         CHECK(!c->queue[n].enabled && !c->queue[n].config && !c->queue[n].cmd);
     }

@@ -355,16 +355,32 @@ static bool busy(World *w)
     return vnpu_reg_read(w->core, VNPU_REG_STATUS) & VNPU_STATUS_BUSY_MASK;
 }
 
-/* Until the device has nothing to do */
+/* A step, or a moment for the engines to work in; false: nothing to do */
+static bool step_or_wait(World *w)
+{
+    if (step(w)) {
+        return true;
+    }
+    if (stepping || !busy(w) || w->core->paused) {
+        return false;
+    }
+    usleep(50);
+    return true;
+}
+
 static void run(World *w, unsigned steps)
 {
-    while (steps--) {
-        if (!step(w)) {
-            if (stepping || !busy(w) || w->core->paused) {
-                return;
-            }
-            usleep(50);
-        }
+    while (steps-- && step_or_wait(w)) {
+    }
+}
+
+/* Until the device has nothing to do: an engine may get no CPU for seconds */
+static void run_all(World *w)
+{
+    time_t end = time(NULL) + 120;
+
+    while (step_or_wait(w)) {
+        CHECK(time(NULL) < end);
     }
 }
 
@@ -557,6 +573,10 @@ static void check_after(World *w, const struct Action *a)
     if (a->is & (RESET | EXIT | PAUSE)) {
         CHECK(engines_idle(w));
     }
+    if (stepping && (a->is & (RESET | EXIT | PAUSE | BUS_OFF))) {
+        /* nothing has been started that was to stop at once */
+        CHECK(world_execs() == w->execs);
+    }
     if (a->is & (PAUSE | EXIT)) {
         CHECK(vnpu_core_paused(c));
     }
@@ -566,6 +586,7 @@ static void check_after(World *w, const struct Action *a)
             CHECK(!c->queue[n].cmd && !c->queue[n].head);
         }
         CHECK(!c->ctx[1].valid && !c->events.config && !c->irq[0]);
+        CHECK(w->irq_clears);
     }
     if (a->is == RESET) {
         w->no_access = false;
@@ -583,7 +604,7 @@ static void check_alive(World *w)
     vnpu_core_reset(w->core);
     put64(w->ram + FENCES, 0);
     start(w, &kinds[FILL]);
-    run(w, 20000);
+    run_all(w);
     memcpy(&value, w->ram + FENCES, sizeof(value));
     CHECK(value == 2);
 }
@@ -631,12 +652,12 @@ static void finish(World *w, const struct Action *a, int kind)
         return;
     }
     if (w->fired && (a->is & UNMAP)) {
-        run(w, 20000);
+        run_all(w);
         check_taken(w);
     } else if (kind >= 0 && !w->refuse &&
                !(w->fired && (a->is & (RESET | BUS_OFF)))) {
         vnpu_core_pause(w->core, false);
-        run(w, 20000);
+        run_all(w);
         check_result(w, kind);
     }
     check_alive(w);
@@ -659,13 +680,7 @@ static bool one_access(unsigned kind, const struct Action *a, unsigned at,
     if (w.fired) {
         check_after(&w, a);
     }
-    for (unsigned i = 0; !w.fired && i < 2000; i++) {
-        if (!step(&w)) {
-            if (sync || !busy(&w)) {
-                break;
-            }
-            usleep(50);
-        }
+    while (!w.fired && step_or_wait(&w)) {
         if (w.fired) {
             check_after(&w, a);
         }
@@ -709,7 +724,7 @@ static void expect(unsigned kind, bool sync)
     world_start(&w, sync);
     fill_memory(&w);
     start(&w, &kinds[kind]);
-    run(&w, 20000);
+    run_all(&w);
     expected[kind] = malloc(RAM_SIZE);
     memcpy(expected[kind], result(&w), RAM_SIZE);
     vnpu_core_reset(w.core);

@@ -17,6 +17,7 @@ static bool access_ok(World *w)
     CHECK(!w->no_access);
     if (w->armed && ++w->count == w->at) {
         w->fired = true;
+        w->execs = world_execs();
         w->hook(w);
         return !w->refuse && w->bus_on;
     }
@@ -70,6 +71,7 @@ static void op_dma_unmap(void *opaque, void *host, uint64_t len, bool write)
     free(host);
     if (w->armed && ++w->count == w->at) {
         w->fired = true;
+        w->execs = world_execs();
         w->hook(w);
     }
 }
@@ -121,6 +123,13 @@ static void op_kick(void *opaque)
     __atomic_store_n(&w->kicked, 1, __ATOMIC_RELEASE);
 }
 
+static void op_irq_clear(void *opaque)
+{
+    World *w = opaque;
+
+    w->irq_clears++;
+}
+
 static void op_poll_later(void *opaque)
 {
     World *w = opaque;
@@ -145,6 +154,7 @@ static const VnpuOps world_ops = {
     .vram_written = op_vram_written,
     .clock = op_clock,
     .kick = op_kick,
+    .irq_clear = op_irq_clear,
     .poll_later = op_poll_later,
     .wake_later = op_wake_later,
 };
@@ -264,6 +274,22 @@ void world_arm(World *w, unsigned at, bool refuse, void (*hook)(World *w))
 bool world_take_kick(World *w)
 {
     return __atomic_exchange_n(&w->kicked, 0, __ATOMIC_ACQUIRE);
+}
+
+static unsigned execs;
+
+unsigned world_execs(void)
+{
+    return __atomic_load_n(&execs, __ATOMIC_RELAXED);
+}
+
+bool __real_vnpu_packet_exec(VnpuExec *x, VnpuJob *job);
+bool __wrap_vnpu_packet_exec(VnpuExec *x, VnpuJob *job);
+
+bool __wrap_vnpu_packet_exec(VnpuExec *x, VnpuJob *job)
+{
+    __atomic_fetch_add(&execs, 1, __ATOMIC_RELAXED);
+    return __real_vnpu_packet_exec(x, job);
 }
 
 /* Packets here are short, but are to run in the engines' threads */

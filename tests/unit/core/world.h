@@ -31,12 +31,14 @@ typedef struct World {
     bool poll;
     bool wake;                  /* vnpu_wake() is asked for */
     unsigned irqs;
+    unsigned irq_clears;
     /* the hook: called at access number @at after arming */
     bool armed;
     unsigned count;
     unsigned at;
     bool refuse;                        /* the access then fails */
     bool fired;
+    unsigned execs;                     /* world_execs() then */
     void (*hook)(struct World *w);
     bool no_access;                     /* reset or gone: nothing may be read */
 } World;
@@ -75,6 +77,9 @@ static inline void wr64(World *w, uint64_t reg, uint64_t val)
             abort(); \
         } \
     } while (0)
+
+/* Parts that engines have run, or run */
+unsigned world_execs(void);
 
 /* Which case runs, for CHECK() */
 extern char world_case[200];
