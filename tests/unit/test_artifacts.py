@@ -113,6 +113,15 @@ def test_lost_options():
     assert kernel_debug.lost_options("CONFIG_C=n\n", "CONFIG_C=y\n") == ["CONFIG_C=n"]
 
 
+def test_tables_that_are_walked_are_small(tmp_path):
+    for name, there, _ in kernel_debug._SIZES:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(f"#define OTHER 1\n{there}\n")
+    kernel_debug._resize_tables(tmp_path)
+    for name, _, wanted in kernel_debug._SIZES:
+        assert (tmp_path / name).read_text() == f"#define OTHER 1\n{wanted}\n"
+
+
 def test_missing_options_say_why():
     options = [*kernel_custom.REQUIRED, *current().required, *kernel_custom.BUILT_IN]
     config = "".join(f"CONFIG_{name.split('|')[-1]}=y\n" for name in options)
