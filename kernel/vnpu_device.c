@@ -172,8 +172,14 @@ static int vnpu_device_init_wqs(struct vnpu_device *vdev)
 	struct drm_device *drm = &vdev->drm;
 	int ret;
 
-	/* Memory reclaim may wait for jobs and for recovery from bad ones. */
-	vdev->sched_wq = alloc_workqueue("vnpu-sched", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	/*
+	 * Memory reclaim may wait for jobs and for recovery from bad ones. A job
+	 * is handed over ahead of what else wants to run, and on the processor that
+	 * submitted it: an unbound queue would wake another worker for each of the
+	 * three or four work items that a job takes.
+	 */
+	vdev->sched_wq = alloc_workqueue("vnpu-sched",
+					 WQ_PERCPU | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
 	if (!vdev->sched_wq)
 		return -ENOMEM;
 	ret = drmm_add_action_or_reset(drm, vnpu_device_free_wq, vdev->sched_wq);

@@ -27,6 +27,11 @@ int vnpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 #define DRIVER_SYNCOBJ_TIMELINE	(DRIVER_SYNCOBJ_TIMELINE | DRIVER_GEM_GPUVA)
 #endif
 
+#ifndef VNPU_HAVE_WQ_PERCPU
+/* What is not unbound is bound to a processor. */
+#define WQ_PERCPU	0
+#endif
+
 #include <linux/module.h>
 
 /* A string, as it is by now, where it was a token once. */
