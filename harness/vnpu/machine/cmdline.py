@@ -52,6 +52,11 @@ _KERNEL_WORDS = (
     "init_on_alloc=0",
     # Whoever waits for a grace period, at each unloading for one, makes every test wait.
     "rcupdate.rcu_expedited=1",
+    # The same for who is called back after one: the end of one is looked for at each tick.
+    "rcutree.jiffies_till_first_fqs=0",
+    "rcutree.jiffies_till_next_fqs=1",
+    # Nobody asks how long tasks wait, which is counted at each switch between two.
+    "psi=0",
     # What runs often without need is translated anew after every restore. A
     # stuck processor still shows as an RCU stall.
     "nowatchdog",
