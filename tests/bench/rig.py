@@ -116,6 +116,6 @@ def private_memory(template: Template) -> list[Result]:
     dirty = sizes["Private_Dirty"] / 1024
     return [
         Result(
-            "private memory of a restored VM", private, "MiB", goal=150, note=f"{dirty:.0f} dirty"
+            "private memory of a restored VM", private, "MiB", goal=43, note=f"{dirty:.0f} dirty"
         )
     ]

@@ -16,6 +16,7 @@ from pathlib import Path
 import data
 import rig
 import submit
+from against import duel
 from measure import Result, show
 
 from vnpu.artifacts.kernel import choice
@@ -36,6 +37,8 @@ GUEST = {
 }
 RIG = ("boot", "restore", "restores", "memory")
 SMALL = {"eviction": data.eviction}
+#: with --against: this revision and another
+AGAINST = "against"
 
 
 def _in_guest(template: Template, what: Callable[[Guest], list[Result]]) -> list[Result]:
@@ -43,7 +46,7 @@ def _in_guest(template: Template, what: Callable[[Guest], list[Result]]) -> list
         return what(vm.guest)
 
 
-def _run(names: list[str], lane: str, restores: int) -> Iterator[Result]:
+def _run(names: list[str], lane: str, restores: int, revision: str | None) -> Iterator[Result]:
     images = prepare(lane)
     template = Template.ensure(images, MachineConfig())
     jobs: dict[str, Callable[[], list[Result]]] = {
@@ -58,6 +61,8 @@ def _run(names: list[str], lane: str, restores: int) -> Iterator[Result]:
         jobs[name] = lambda what=what: _in_guest(
             Template.ensure(images, MachineConfig(vram=64 * MIB, aperture=64 * MIB)), what
         )
+    if revision:
+        jobs[AGAINST] = lambda: duel.compare(lane, revision)
     for name in names:
         with progress.step(f"measure {name}"):
             results = jobs[name]()
@@ -73,6 +78,12 @@ def main() -> int:
         default=choice.lane_of_environment(),
         help="kernel to run on (default: %(default)s)",
     )
+    parser.add_argument(
+        "--against",
+        metavar="REV",
+        help="build this revision as well and compare restores and what a test costs;"
+        f" as a NAME: {AGAINST}",
+    )
     parser.add_argument("--restores", type=int, default=1000, help="consecutive restores to make")
     parser.add_argument(
         "--json",
@@ -81,12 +92,13 @@ def main() -> int:
         help="where the numbers go (default: build/bench.json)",
     )
     args = parser.parse_args()
+    known += [AGAINST] if args.against else []
     unknown = set(args.names) - set(known)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
     results: list[Result] = []
     try:
-        for result in _run(args.names or known, args.lane, args.restores):
+        for result in _run(args.names or known, args.lane, args.restores, args.against):
             results.append(result)
     except VnpuError as error:
         print(f"bench: {error}", file=sys.stderr)
