@@ -24,20 +24,21 @@ class Gate:
 
 _BARE = Gate("end to end, bare Debian 12", ("check-bare", "VARIANT=debian12"))
 _STOCK = Gate("end to end, stock kernel", ("qemu-test", "LANE=stock"))
-#: quick ones first, so that a slip shows early
+#: quick ones first, so that a slip shows early; what needs the debug kernel, which takes
+#: minutes to build once, comes behind what does not
 GATES = (
     Gate("style and types", ("lint", "ARGS=quick")),
     Gate("abi", ("abi",)),
-    Gate("unit", ("unit",)),
     Gate("set-up", ("setup-test",)),
+    Gate("unit", ("unit",)),
     Gate("device", ("device",)),
+    Gate("another driver, vgem", ("qemu-test", "LANE=stock", "VNPU_TARGET=vgem")),
     Gate("device with sanitizers", ("device-asan",)),
     _STOCK,
-    Gate("another driver, vgem", ("qemu-test", "LANE=stock", "VNPU_TARGET=vgem")),
-    Gate("end to end, debug kernel", ("qemu-test", "LANE=debug")),
-    Gate("lost memory, debug kernel", ("qemu-test", "LANE=debug", "ARGS=--vnpu-kmemleak=soak")),
     Gate("KUnit", ("kunit",)),
     Gate("driver and device checkers", ("lint", "ARGS=slow")),
+    Gate("end to end, debug kernel", ("qemu-test", "LANE=debug")),
+    Gate("lost memory, debug kernel", ("qemu-test", "LANE=debug", "ARGS=--vnpu-kmemleak=soak")),
 )
 
 

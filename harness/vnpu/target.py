@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vnpu.base.errors import SetupError
+from vnpu.base.errors import UsageError
 
 if TYPE_CHECKING:
     from vnpu.machine.config import MachineConfig
@@ -147,8 +147,10 @@ def modules() -> tuple[str, ...]:
 
 
 def current() -> Target:
-    """The target of this session: what $VNPU_TARGET names, else ``vnpu``. Raises SetupError."""
+    """The target of this session: what $VNPU_TARGET names, else ``vnpu``. Raises UsageError."""
     name = os.environ.get(VARIABLE) or DEFAULT
     if name not in TARGETS:
-        raise SetupError(f"there is no target {name!r}", f"choose one of {', '.join(TARGETS)}")
+        raise UsageError(
+            f"{VARIABLE}: there is no target {name!r}", f"choose one of {', '.join(TARGETS)}"
+        )
     return TARGETS[name]

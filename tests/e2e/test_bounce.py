@@ -6,6 +6,8 @@ import time
 import pytest
 from support import MIB
 
+from vnpu.base.deadline import scaled
+
 PORT = ("-device", "pcie-root-port,id=rp0,bus=pcie.0,chassis=1,pref64-reserve=128M")
 
 
@@ -24,7 +26,7 @@ def test_bounce_buffers_are_refused(machine, guest):
         "device_add",
         {"driver": "vnpu", "id": "npu0", "bus": "rp0", "memdev": "vram", "aperture": 64 * MIB},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + scaled(60)
     while b"bounce buffers" not in guest.shell("dmesg").stdout:
         assert time.monotonic() < deadline, "the driver said nothing"
         time.sleep(0.05)

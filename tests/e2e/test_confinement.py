@@ -137,7 +137,7 @@ def test_qemu_dies_with_the_harness(machine, kind):
     assert Path(f"/proc/{pid}").exists()
     harness.send_signal(signal.SIGKILL)
     harness.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + scaled(20)
     while Path(f"/proc/{pid}").exists() and status(pid)["State"][0] != "Z":
         assert time.monotonic() < deadline, "QEMU outlived the harness"
         time.sleep(0.02)

@@ -7,6 +7,7 @@ import time
 from support import MIB, PAGE, Copier, Gate, raises_errno
 
 from vnpu.accel import VRAM, Device
+from vnpu.base.deadline import scaled
 from vnpu.hw.packets import Fill
 
 #: for ACPI to tell the guest and the guest to let go
@@ -26,7 +27,7 @@ def plug(machine):
 
 
 def wait_for_device(guest):
-    deadline = time.monotonic() + UNPLUG_S
+    deadline = time.monotonic() + scaled(UNPLUG_S)
     while not (guest.exists("/dev/accel") and guest.listdir("/dev/accel")):
         assert time.monotonic() < deadline, "the guest did not find the device"
         time.sleep(0.05)

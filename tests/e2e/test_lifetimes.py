@@ -10,6 +10,7 @@ from foreign import ForeignFence
 from support import DRIVER, MIB, PAGE, Copier, Gate, pci_address, raises_errno, uptime
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
+from vnpu.base.deadline import scaled
 from vnpu.hw.packets import Nop
 from vnpu.uapi import abi
 
@@ -28,7 +29,7 @@ def open_beside(foreign):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + scaled(30)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

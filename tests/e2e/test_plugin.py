@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 from vnpu.base import paths
+from vnpu.testing import hang, verdict
 
 pytest_plugins = ["pytester"]
 
@@ -161,7 +162,8 @@ def test_kernel_dies_between_the_test_and_the_end(inner, end):
     result.stdout.fnmatch_lines(["E *GuestKernelError: *sysrq*"])
 
 
-def test_complaint_goes_before_a_hang(inner):
+def test_complaint_goes_before_a_hang(inner, monkeypatch):
+    monkeypatch.setattr(hang, "_DEATH_S", 0.5)  # it is stopped, and will not die
     result = inner(f"""
         def test_hangs(machine, guest):
             {COMPLAIN}
@@ -274,7 +276,13 @@ def test_machines_of_the_lab_are_judged(inner):
 PIN = "guest.shell('sleep 1000 < /dev/accel/accel0 > /dev/null 2>&1 &', check=True)"
 
 
-def test_module_that_is_held_fails_its_test(inner):
+@pytest.fixture
+def impatient(monkeypatch):
+    """What holds the module here never lets go: no need to wait for that as long as for others."""
+    monkeypatch.setattr(verdict, "_SETTLE_S", 0.3)
+
+
+def test_module_that_is_held_fails_its_test(inner, impatient):
     """By a process that the harness does not know, as by a reference that the driver lost."""
     result = inner(f"""
         @pytest.mark.machine(tested=True)
@@ -317,7 +325,7 @@ def test_no_machine_goes_on_after_a_fault(inner):
     result.assert_outcomes(failed=2, passed=2)
 
 
-def test_module_that_is_held_fails_an_excused_test(inner):
+def test_module_that_is_held_fails_an_excused_test(inner, impatient):
     """What a test is excused for is its own; what it leaves in the kernel is judged."""
     result = inner(f"""
         pytestmark = pytest.mark.machine(tested=True)

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import struct
-import time
 
 import pytest
 
@@ -534,10 +533,9 @@ def test_long_log_is_taken_whole(noisy):
 
 def test_panic_is_told_as_the_kernels_fault(lab):
     with lab.fresh(BARE) as machine:
-        started = time.monotonic()
+        machine.guest.timeout_s = 3600  # no deadline has to pass
         with pytest.raises(GuestKernelError, match="died") as info:
             machine.guest.write_file("/proc/sysrq-trigger", b"c")
-        assert time.monotonic() - started < 8, "no deadline had to pass"
         assert "sysrq" in str(info.value)
 
 

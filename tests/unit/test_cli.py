@@ -12,7 +12,7 @@ import pytest
 
 from vnpu import target
 from vnpu.base import paths
-from vnpu.base.errors import GuestKernelError, SetupError
+from vnpu.base.errors import GuestKernelError, SetupError, UsageError
 from vnpu.cli import main, suite
 
 
@@ -60,7 +60,7 @@ def test_paths_are_of_the_current_directory_or_the_checkout(tmp_path, monkeypatc
     assert suite._resolved("mine.py::test_x", root) == f"{tmp_path}/mine.py::test_x"
     assert suite._resolved("tests/e2e/test_bo.py", root) == f"{root}/tests/e2e/test_bo.py"
     assert suite._resolved("--lf", root) == "--lf"
-    with pytest.raises(SetupError, match=r"there is no tests/nothing\.py"):
+    with pytest.raises(UsageError, match=r"there is no tests/nothing\.py"):
         suite._resolved("tests/nothing.py", root)
 
 
@@ -189,3 +189,47 @@ def test_target_has_its_own_tests_and_report(monkeypatch):
     assert target.current().name == "vgem"
     assert commands[0][-1] == "tests/targets/vgem"
     assert any(word.endswith("/vgem-stock.xml") for word in commands[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "told"),
+    [
+        (["boot", "--vram", "3"], {}, "multiples of 2 MiB"),
+        (["boot", "--vram", "0"], {}, "0 is not a positive number"),
+        (["test", "--jobs", "many"], {}, "many is not a positive number"),
+        (["test", "tests/nothing.py"], {}, "there is no tests/nothing.py"),
+        (["test"], {"VNPU_TARGET": "x"}, "there is no target 'x'"),
+        (["test"], {"VNPU_TIMEOUT_SCALE": "x"}, "VNPU_TIMEOUT_SCALE=x is not a positive number"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_line(monkeypatch, capfd, words, variables, told):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    try:
+        status = main.main(words)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    said = capfd.readouterr().err
+    assert told in said and "Traceback" not in said
+
+
+def test_every_command_says_what_it_does(capsys):
+    for words in ([], ["doctor"], ["prepare"], ["boot"], ["test"], ["bench"], ["clean"]):
+        with pytest.raises(SystemExit) as end:
+            main.main([*words, "--help"])
+        assert end.value.code == 0
+        first, _, rest = capsys.readouterr().out.partition("\n\n")
+        assert first.startswith("usage: vnpu") and rest[0].isupper(), words
+
+
+def test_plain_pytest_tells_nonsense_in_a_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env={**os.environ, "VNPU_TARGET": "x"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "there is no target 'x'" in done.stderr and "Traceback" not in done.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from vnpu.artifacts import agent, compiler
 from vnpu.base import cache, deadline, locks, paths
-from vnpu.base.errors import GuestKernelError, RigError, SetupError
+from vnpu.base.errors import GuestKernelError, RigError, UsageError
 from vnpu.guest.link import Link, LinkClosed
 from vnpu.guest.protocol import ProtocolError
 from vnpu.machine.config import MachineConfig
@@ -144,7 +144,7 @@ def test_garbage_wakes_whoever_waits():
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "fast"])
 def test_scale_of_deadlines_is_a_number(monkeypatch, text):
     monkeypatch.setenv(deadline.VARIABLE, text)
-    with pytest.raises(SetupError, match=deadline.VARIABLE):
+    with pytest.raises(UsageError, match=deadline.VARIABLE):
         deadline.scaled(1)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import vnpu
 from vnpu import target
-from vnpu.base.errors import SetupError
+from vnpu.base.errors import UsageError
 from vnpu.machine import MachineConfig, cmdline
 from vnpu.machine.cmdline import Backing
 
@@ -45,7 +45,7 @@ def test_generic_rooms_name_no_driver():
 
 def test_unknown_target_is_named(monkeypatch):
     monkeypatch.setenv(target.VARIABLE, "nothing")
-    with pytest.raises(SetupError, match="no target 'nothing'"):
+    with pytest.raises(UsageError, match="no target 'nothing'"):
         target.current()
 
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 import os
 
-from vnpu.base.errors import SetupError
+from vnpu.base.errors import UsageError
 
 VARIABLE = "VNPU_TIMEOUT_SCALE"
 
 
 def scale() -> float:
-    """By how much: 1 unless the environment says otherwise. Raises SetupError for nonsense."""
+    """By how much: 1 unless the environment says otherwise. Raises UsageError for nonsense."""
     text = os.environ.get(VARIABLE) or "1"
     try:
         factor = float(text)
     except ValueError:
         factor = math.nan
     if not (factor > 0 and math.isfinite(factor)):
-        raise SetupError(f"{VARIABLE}={text} is not a positive number", "10 for a slow emulator")
+        raise UsageError(f"{VARIABLE}={text} is not a positive number", "10 for a slow emulator")
     return factor
 
 

@@ -26,6 +26,12 @@ class VnpuError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
 
+class UsageError(VnpuError):
+    """What the user asked for is none of the things that can be asked for."""
+
+    exit_code = 2
+
+
 class SetupError(VnpuError):
     """This machine lacks something: a tool, a package, a network, disk space."""
 

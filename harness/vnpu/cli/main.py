@@ -7,10 +7,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vnpu.base.errors import VnpuError
+from vnpu.base import deadline
+from vnpu.base.errors import UsageError, VnpuError
 from vnpu.cli import child
 from vnpu.cli.where import tell_root
 from vnpu.target import TARGETS, current
@@ -23,8 +25,11 @@ environment:
   KDIR        a built kernel tree to test (lane custom); KERNEL another image for it
   KERNEL_VERSION  the stock kernel to test: 6.12.117, 7.3, newest (default: the newest 6.12)
   QEMU        a QEMU binary that has -device vnpu;  QEMU_SRC  its source tree or archive
+  LANE        stock or debug, where --lane says nothing;  VNPU_TARGET  as --target
   VNPU_CACHE  where everything fetched and built is kept (default ~/.cache/vnpu)
   VNPU_ACCEL  kvm or tcg instead of finding out
+  VNPU_TIMEOUT_SCALE  by how much deadlines are stretched, on a very slow machine
+  more of them: docs/setup.md
 exit status:
   0 success, 1 failed tests or findings, 2 wrong usage, 3 this machine lacks something,
   4 a build failed, 5 the rig failed, 6 the kernel reported a fault, 130 interrupted
@@ -34,8 +39,9 @@ exit status:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; errors become a line and an exit status."""
     child.catch_termination()
-    arguments = _parser().parse_args(argv)
     try:
+        arguments = _parser().parse_args(argv)
+        deadline.scale()  # nonsense is told here, not in the middle of something
         _apply_choices(arguments)
         return int(arguments.run(arguments))
     except VnpuError as error:
@@ -78,22 +84,37 @@ def _parser() -> argparse.ArgumentParser:
         help="the checkout to build and test (default: around the current directory, "
         "else where this command comes from)",
     )
+    parser.add_argument("--version", action="version", version=f"vnpu {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    doctor = commands.add_parser("doctor", help="tell what this machine has and lacks")
+    def command(name: str, help: str, more: str = "") -> argparse.ArgumentParser:
+        text = help[0].upper() + help[1:] + "." + (f" {more}" if more else "")
+        return commands.add_parser(name, help=help, description=text)
+
+    doctor = command("doctor", "tell what this machine has and lacks", "Changes nothing.")
     doctor.set_defaults(run=_doctor)
 
-    prepare = commands.add_parser("prepare", help="fetch and build, run nothing")
-    prepare.add_argument("what", nargs="?", choices=("all", "qemu"), default="all")
+    prepare = command(
+        "prepare",
+        "fetch and build, run nothing",
+        "Prints the path of what was made: the guest's initramfs, or QEMU.",
+    )
+    prepare.add_argument(
+        "what", nargs="?", choices=("all", "qemu"), default="all", help="default all"
+    )
     _add_lane(prepare)
     prepare.set_defaults(run=_prepare)
 
-    boot = commands.add_parser("boot", help="a shell in a guest with the driver loaded")
+    boot = command(
+        "boot",
+        "a shell in a guest with the driver loaded",
+        "Ctrl-D ends it, Ctrl-A X kills it, Ctrl-A C is QEMU's monitor.",
+    )
     _add_lane(boot)
-    boot.add_argument("--vram", type=int, metavar="MIB", help="default 256")
-    boot.add_argument("--aperture", type=int, metavar="MIB", help="default: as --vram")
-    boot.add_argument("--memory", type=int, metavar="MIB", help="default 512")
-    boot.add_argument("--cpus", type=int, metavar="N", help="default 1")
+    boot.add_argument("--vram", type=_positive, metavar="MIB", help="default 256")
+    boot.add_argument("--aperture", type=_positive, metavar="MIB", help="default: as --vram")
+    boot.add_argument("--memory", type=_positive, metavar="MIB", help="default 512")
+    boot.add_argument("--cpus", type=_positive, metavar="N", help="default 1")
     boot.add_argument(
         "--iommu",
         action=argparse.BooleanOptionalAction,
@@ -101,10 +122,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     boot.set_defaults(run=_boot)
 
-    test = commands.add_parser("test", help="run tests in guests")
+    test = command("test", "run tests in guests", "Reports go to build/report.")
     _add_lane(test)
     test.add_argument("-k", metavar="EXPRESSION", help="only tests that match, as pytest's -k")
-    test.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="workers")
+    test.add_argument(
+        "--jobs", type=_positive, metavar="N", default=os.cpu_count() or 1, help="workers"
+    )
     test.add_argument(
         "--keep-vm",
         action="store_true",
@@ -121,15 +144,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     test.set_defaults(run=_test)
 
-    bench = commands.add_parser("bench", help="measure")
+    bench = command(
+        "bench", "measure", "A table, and JSON; `tests/bench/run.py --help` tells more."
+    )
     _add_lane(bench)
     bench.add_argument("names", nargs="*", metavar="NAME", help="default all")
     bench.set_defaults(run=_bench)
 
-    clean = commands.add_parser("clean", help="remove the driver's builds from the cache")
+    clean = command(
+        "clean",
+        "remove the driver's builds from the cache",
+        "Snapshots that no run uses go as well.",
+    )
     clean.add_argument("--all", action="store_true", help="remove the whole cache")
     clean.set_defaults(run=_clean)
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return int(text)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("vnpu")
+    except metadata.PackageNotFoundError:
+        return "that is not installed"
 
 
 def _add_lane(parser: argparse.ArgumentParser) -> None:
@@ -182,13 +224,16 @@ def boot_machine(arguments: argparse.Namespace) -> MachineConfig:
     vram = arguments.vram or settings.number("VNPU_VRAM", 256)
     aperture = arguments.aperture or (0 if arguments.vram else settings.number("VNPU_APERTURE", 0))
     iommu = arguments.iommu
-    return MachineConfig(
-        vram=vram * MIB,
-        aperture=(aperture or vram) * MIB,
-        memory=(arguments.memory or settings.number("VNPU_MEMORY", 512)) * MIB,
-        smp=arguments.cpus or settings.number("VNPU_CPUS", 1),
-        iommu=settings.load().get("VNPU_IOMMU") == "y" if iommu is None else iommu,
-    )
+    try:
+        return MachineConfig(
+            vram=vram * MIB,
+            aperture=(aperture or vram) * MIB,
+            memory=(arguments.memory or settings.number("VNPU_MEMORY", 512)) * MIB,
+            smp=arguments.cpus or settings.number("VNPU_CPUS", 1),
+            iommu=settings.load().get("VNPU_IOMMU") == "y" if iommu is None else iommu,
+        )
+    except ValueError as error:
+        raise UsageError(f"there is no such machine: {error}") from error
 
 
 def _test(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vnpu.artifacts.kernel import choice
 from vnpu.base import paths, progress
-from vnpu.base.errors import SetupError, VnpuError
+from vnpu.base.errors import UsageError, VnpuError
 from vnpu.cli import child
 from vnpu.cli.where import tell_root
 from vnpu.target import DEFAULT, VARIABLE, current
@@ -48,7 +48,7 @@ def run(
     ``chosen`` are files, directories and node ids, relative to the current
     directory or to the checkout, and options of pytest; without any of the
     former all tests of the target run. ``expression`` is pytest's ``-k``.
-    Raises SetupError, BuildError, KeyboardInterrupt.
+    Raises UsageError, SetupError, BuildError, KeyboardInterrupt.
     """
     from vnpu.machine.images import prepare
 
@@ -126,7 +126,7 @@ def report_name(places: Sequence[str], lane: str) -> str:
 def _resolved(argument: str, root: Path) -> str:
     """A path of the current directory or the checkout, absolute; all else as it is.
 
-    Raises SetupError for a path of tests that is in neither.
+    Raises UsageError for a path of tests that is in neither.
     """
     if argument.startswith("-"):
         return argument
@@ -135,5 +135,5 @@ def _resolved(argument: str, root: Path) -> str:
         if (base / file).exists():
             return f"{(base / file).resolve()}{separator}{test}"
     if separator or file.endswith(".py") or "/" in file:
-        raise SetupError(f"there is no {file}, here or in {root}")
+        raise UsageError(f"there is no {file}, here or in {root}")
     return argument

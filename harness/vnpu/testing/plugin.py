@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator
 import pytest
 
 from vnpu import target
-from vnpu.base import progress
-from vnpu.base.errors import VnpuError
+from vnpu.base import deadline, progress
+from vnpu.base.errors import UsageError, VnpuError
 from vnpu.testing import hold, options, verdict, watchdog
 from vnpu.testing.machines import (
     MACHINE_KEY,
@@ -49,6 +49,16 @@ _SEEN_KEY = pytest.StashKey[str]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     options.add(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main() -> None:
+    """Say in a line what is wrong with our variables, before a session begins."""
+    try:
+        deadline.scale()
+        target.current()
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,8 +17,9 @@ from vnpu.testing.lab import Lab
 
 __tracebackhide__ = True
 
-#: a scan reads all memory, which takes as long as many tests; a leak is among so many
-_TESTS_A_SCAN = 40
+#: a scan waits until all memory is old enough and reads it twice, which takes as long as ten
+#: tests; a leak is among so many
+_TESTS_A_SCAN = 120
 
 
 #: kmemleak's count has in it what is known not to be ours; the scan judges what it names
