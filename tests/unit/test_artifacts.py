@@ -14,6 +14,7 @@ from vnpu.artifacts.kernel import custom as kernel_custom
 from vnpu.artifacts.kernel import debug as kernel_debug
 from vnpu.artifacts.kernel import lanes as kernel
 from vnpu.artifacts.kernel import modinfo
+from vnpu.artifacts.qemu import build as qemu_build
 from vnpu.base import tool as runner
 from vnpu.base.errors import BuildError, SetupError
 from vnpu.target import current
@@ -195,3 +196,28 @@ def test_cpio_is_read_back_by_the_tool(tmp_path):
     assert rows["init"][0] == "-rwxr-xr-x" and rows["init"][4] == "10"
     assert rows["odd"][4] == "5"
     assert " sh -> busybox" in listing
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b"])
+def test_cache_where_makefiles_cannot_work_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("VNPU_CACHE", str(tmp_path / name))
+    monkeypatch.delenv("QEMU", raising=False)
+    for make in (qemu_build.ensure, kernel_debug.ensure):
+        with pytest.raises(SetupError, match="cannot be built in .*blank or colon"):
+            make()
+    assert not (tmp_path / name).exists()
+
+
+def test_qemu_is_configured_by_paths_without_blanks(tmp_path):
+    """The environment of a checkout may have some; Python still finds what is beside it."""
+    environment = tmp_path / "check out/.venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (tmp_path / "tree").mkdir()
+    plain = qemu_build._plain(tmp_path / "tree", "python", environment / "bin/python")
+    assert " " not in str(plain)
+    said = subprocess.run(
+        [plain, "-c", "import sys; print(sys.prefix != sys.base_prefix)"],
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout == "True\n"
