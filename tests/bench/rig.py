@@ -114,8 +114,7 @@ def private_memory(template: Template) -> list[Result]:
     sizes = {k: int(v.split()[0]) for k, v in (line.split(":") for line in rollup.splitlines()[1:])}
     private = (sizes["Private_Dirty"] + sizes["Private_Clean"]) / 1024
     dirty = sizes["Private_Dirty"] / 1024
-    return [
-        Result(
-            "private memory of a restored VM", private, "MiB", goal=43, note=f"{dirty:.0f} dirty"
-        )
-    ]
+    # a debug kernel has shadows of its memory, and stacks
+    goal = 43 if template.images.lane == "stock" else None
+    note = f"{dirty:.0f} dirty"
+    return [Result("private memory of a restored VM", private, "MiB", goal=goal, note=note)]
