@@ -112,7 +112,7 @@ static void step(VnpuExec *x, const VnpuEltwise *p, VnpuCursor *a,
             eltwise_f32(d, pa, pb, n, p->op);
         }
     }
-    vnpu_cursor_commit(dst, d, n * elem);
+    vnpu_cursor_commit(dst, d, n * elem, elem);
 }
 
 bool vnpu_exec_eltwise(VnpuExec *x, VnpuEltwise *p, const int *pause)

@@ -71,7 +71,7 @@ static Matrix matrix_in_place(VnpuSg sg, size_t rows, size_t cols)
     size_t row = cols * sizeof(float);
     uintptr_t first, stride;
 
-    if (!sg.niov || (uintptr_t)iov[0].base % sizeof(float)) {
+    if (VNPU_EXEC_SWAP || !sg.niov || (uintptr_t)iov[0].base % sizeof(float)) {
         return (Matrix) { NULL };
     }
     first = (uintptr_t)iov[0].base;
@@ -379,9 +379,11 @@ static void load_c(Gemm *g, size_t mb)
     bool started = g->c_started;
 
     for (size_t i = 0; i < mb; i++) {
+        float *row = g->x->block_c + i * GEMM_LDC;
+
         next_c_row(g);
-        vnpu_cursor_get(&g->c_rows, g->x->block_c + i * GEMM_LDC,
-                        g->nb * sizeof(float));
+        vnpu_cursor_get(&g->c_rows, row, g->nb * sizeof(*row));
+        vnpu_exec_swap(row, g->nb * sizeof(*row), sizeof(*row));
     }
     g->c_rows = start;
     g->c_started = started;
@@ -390,9 +392,11 @@ static void load_c(Gemm *g, size_t mb)
 static void store_c(Gemm *g, size_t mb)
 {
     for (size_t i = 0; i < mb; i++) {
+        float *row = g->x->block_c + i * GEMM_LDC;
+
         next_c_row(g);
-        vnpu_cursor_put(&g->c_rows, g->x->block_c + i * GEMM_LDC,
-                        g->nb * sizeof(float));
+        vnpu_exec_swap(row, g->nb * sizeof(*row), sizeof(*row));
+        vnpu_cursor_put(&g->c_rows, row, g->nb * sizeof(*row));
     }
 }
 

@@ -119,24 +119,30 @@ static inline void *vnpu_cursor_ptr(const VnpuCursor *c)
     return (char *)c->iov->base + c->off;
 }
 
-/* Copy @len bytes out of or into the list and go on. */
+/* Memory is little endian. Where the host is not, no element is used in place */
+#define VNPU_EXEC_SWAP (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+
+/* Between the host's order and that of memory */
+void vnpu_exec_swap(void *p, size_t len, size_t elem);
+
+/* Copy @len bytes out of or into the list and go on, in the order of memory. */
 void vnpu_cursor_get(VnpuCursor *c, void *buf, size_t len);
 void vnpu_cursor_put(VnpuCursor *c, const void *buf, size_t len);
 
 /*
- * The next @len bytes as one aligned array: in place if they are, else in
- * @scratch. Goes on.
+ * The next @len bytes as one aligned array of elements of @elem bytes: in place
+ * if they are, else in @scratch. Goes on.
  */
 const void *vnpu_cursor_read(VnpuCursor *c, void *scratch, size_t len,
-                             size_t align);
+                             size_t elem);
 
 /*
  * Where to write the next @len bytes: in place, or @scratch. Does not go on;
  * vnpu_cursor_commit() does, and stores @scratch if that was the answer.
  */
 void *vnpu_cursor_write(const VnpuCursor *c, void *scratch, size_t len,
-                        size_t align);
-void vnpu_cursor_commit(VnpuCursor *c, const void *where, size_t len);
+                        size_t elem);
+void vnpu_cursor_commit(VnpuCursor *c, void *where, size_t len, size_t elem);
 
 size_t vnpu_dtype_bytes(uint32_t dtype);
 

@@ -9,11 +9,15 @@
 
 #include "vnpu-exec-int.h"
 
+/* As the low half of carry, which is a number and may go to another host */
+#define ACC_LOW(type, name) \
+    struct { uint32_t name##_pad[VNPU_EXEC_SWAP]; type name; }
+
 typedef union Acc {
     double sum;
-    float max;
-    uint32_t isum;
-    int32_t imax;
+    ACC_LOW(float, max);
+    ACC_LOW(uint32_t, isum);
+    ACC_LOW(int32_t, imax);
 } Acc;
 
 static bool is_int(uint32_t dtype)
@@ -115,10 +119,12 @@ static void acc_store(const VnpuReduce *p, Acc acc, VnpuCursor *dst)
     if (is_int(p->dtype)) {
         uint32_t value = sum ? acc.isum : (uint32_t)acc.imax;
 
+        vnpu_exec_swap(&value, sizeof(value), sizeof(value));
         vnpu_cursor_put(dst, &value, sizeof(value));
     } else {
         float value = sum ? (float)acc.sum : acc.max;
 
+        vnpu_exec_swap(&value, sizeof(value), sizeof(value));
         vnpu_cursor_put(dst, &value, sizeof(value));
     }
 }

@@ -83,37 +83,53 @@ void vnpu_cursor_put(VnpuCursor *c, const void *buf, size_t len)
     }
 }
 
-static bool in_place(const VnpuCursor *c, size_t len, size_t align)
+void vnpu_exec_swap(void *p, size_t len, size_t elem)
 {
-    return vnpu_cursor_run(c) >= len &&
-           (uintptr_t)vnpu_cursor_ptr(c) % align == 0;
+    char *at = p;
+
+    for (size_t i = 0; VNPU_EXEC_SWAP && elem > 1 && i < len; i += elem) {
+        for (size_t j = 0; j < elem / 2; j++) {
+            char low = at[i + j];
+
+            at[i + j] = at[i + elem - 1 - j];
+            at[i + elem - 1 - j] = low;
+        }
+    }
+}
+
+static bool in_place(const VnpuCursor *c, size_t len, size_t elem)
+{
+    return vnpu_cursor_run(c) >= len && (!VNPU_EXEC_SWAP || elem == 1) &&
+           (uintptr_t)vnpu_cursor_ptr(c) % elem == 0;
 }
 
 const void *vnpu_cursor_read(VnpuCursor *c, void *scratch, size_t len,
-                             size_t align)
+                             size_t elem)
 {
     const void *p = scratch;
 
-    if (in_place(c, len, align)) {
+    if (in_place(c, len, elem)) {
         p = vnpu_cursor_ptr(c);
         vnpu_cursor_skip(c, len);
     } else {
         vnpu_cursor_get(c, scratch, len);
+        vnpu_exec_swap(scratch, len, elem);
     }
     return p;
 }
 
 void *vnpu_cursor_write(const VnpuCursor *c, void *scratch, size_t len,
-                        size_t align)
+                        size_t elem)
 {
-    return in_place(c, len, align) ? vnpu_cursor_ptr(c) : scratch;
+    return in_place(c, len, elem) ? vnpu_cursor_ptr(c) : scratch;
 }
 
-void vnpu_cursor_commit(VnpuCursor *c, const void *where, size_t len)
+void vnpu_cursor_commit(VnpuCursor *c, void *where, size_t len, size_t elem)
 {
     if (where == vnpu_cursor_ptr(c)) {
         vnpu_cursor_skip(c, len);
     } else {
+        vnpu_exec_swap(where, len, elem);
         vnpu_cursor_put(c, where, len);
     }
 }
@@ -227,6 +243,7 @@ bool vnpu_exec_fill(VnpuExec *x, VnpuFill *p, const int *pause)
     for (size_t i = 0; i < FILL_BYTES; i += sizeof(p->pattern)) {
         memcpy(pattern + i, &p->pattern, sizeof(p->pattern));
     }
+    vnpu_exec_swap(pattern, FILL_BYTES, sizeof(p->pattern));
     while (exec_go_on(pause, done, &p->size)) {
         size_t budget = vnpu_min(p->size - done, STEP_BYTES);
 

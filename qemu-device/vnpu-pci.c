@@ -327,10 +327,6 @@ static bool vnpu_check_props(VnpuState *s, Error **errp)
     const VnpuConfig *config = &s->config;
     uint64_t engines = (uint64_t)config->copy_engines + config->tensor_engines;
 
-    if (HOST_BIG_ENDIAN) {
-        error_setg(errp, "vnpu needs a little-endian host");
-        return false;
-    }
     if (config->queues < 2 || config->queues > VNPU_MAX_QUEUES) {
         error_setg(errp, "queues must be 2 to %d", VNPU_MAX_QUEUES);
         return false;

@@ -66,7 +66,12 @@ def write_headers(folder: Path) -> None:
 
 
 def compile_program(
-    out: Path, program: str, *, flags: Sequence[str] = SANITIZE, only_check: bool = False
+    out: Path,
+    program: str,
+    *,
+    flags: Sequence[str] = SANITIZE,
+    only_check: bool = False,
+    cc: str = "",
 ) -> Path:
     """Build ``core/<program>`` with the core; ``only_check``: compile, do not link."""
     include = out / "include"
@@ -76,7 +81,7 @@ def compile_program(
         ["pkg-config", "--cflags", "--libs", "glib-2.0"], check=True, capture_output=True, text=True
     ).stdout.split()
     command = [
-        os.environ.get("CC", "cc"), "-g", "-O1", "-std=gnu11", *WARNINGS, *flags,
+        cc or os.environ.get("CC", "cc"), "-g", "-O1", "-std=gnu11", *WARNINGS, *flags,
         f"-I{include}", f"-I{HERE}", f"-I{DEVICE}",
         *map(str, sources()), str(HERE / "world.c"), str(HERE / program),
         "-pthread", *(f"-Wl,--wrap={name}" for name in WRAPPED), *glib,

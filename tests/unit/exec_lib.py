@@ -107,6 +107,23 @@ def compile_library(out: Path, *, blas: bool, sanitize: bool = False, avx: bool 
     return lib
 
 
+#: a compiler for hosts of the other byte order, and what runs its programs
+BIG_ENDIAN_CC = "s390x-linux-gnu-gcc"
+BIG_ENDIAN_RUN = ("qemu-s390x-static", "qemu-s390x")
+
+
+def results_in_memory(out: Path, cc: str, run: Sequence[str] = ()) -> list[str]:
+    """What core/endian.c says of the kernels, compiled by *cc*, run by *run*."""
+    program = out / f"endian-{Path(cc).name}"
+    source = Path(__file__).resolve().parent / "core" / "endian.c"
+    kernels = map(str, sorted(DEVICE.glob("vnpu-exec*.c")))
+    flags = ["-O2", "-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"]
+    command = [cc, *flags, f"-I{DEVICE}", "-static", *kernels, str(source), "-o", str(program)]
+    subprocess.run(command, check=True)
+    lines = subprocess.run([*run, str(program)], check=True, capture_output=True, text=True)
+    return lines.stdout.splitlines()
+
+
 def pkg_config(what: str) -> list[str]:
     return subprocess.run(
         ["pkg-config", what, "openblas"], check=True, capture_output=True, text=True

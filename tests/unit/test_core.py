@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import core_lib
 import pytest
+from exec_lib import BIG_ENDIAN_CC
 
 #: kinds of work and of calls in core/reentry.c, each with cases of its own
 KINDS = {
@@ -74,6 +76,12 @@ def test_compiles_where_words_are_small(tmp_path):
     if not core_lib.have_32bit_headers():
         pytest.skip("no C library headers for 32 bits on this machine")
     core_lib.compile_program(tmp_path, "load.c", flags=("-m32",), only_check=True)
+
+
+def test_compiles_where_the_high_byte_comes_first(tmp_path):
+    if not shutil.which(BIG_ENDIAN_CC):
+        pytest.skip("no compiler for s390x on this machine")
+    core_lib.compile_program(tmp_path, "load.c", flags=(), only_check=True, cc=BIG_ENDIAN_CC)
 
 
 def test_engine_threads_do_not_race(tmp_path):

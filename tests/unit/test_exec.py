@@ -501,6 +501,20 @@ def test_panel_is_kept_for_the_parts_of_a_product(kernels, dtype, trans_b):
         assert not c.any()
 
 
+# Byte order
+
+
+def test_big_endian_hosts_leave_the_same_in_memory(tmp_path):
+    """Each kernel and type there, run by an emulator, against this host."""
+    run = next(filter(None, map(exec_lib.shutil.which, exec_lib.BIG_ENDIAN_RUN)), None)
+    if not exec_lib.shutil.which(exec_lib.BIG_ENDIAN_CC) or not run:
+        pytest.skip("no compiler for s390x, or no emulator, on this machine")
+    here = exec_lib.results_in_memory(tmp_path, os.environ.get("CC", "cc"))
+    there = exec_lib.results_in_memory(tmp_path, exec_lib.BIG_ENDIAN_CC, [run])
+    assert len(here) > 80 and not any(" 0: " in line for line in here)
+    assert there == here
+
+
 # Abort
 
 
