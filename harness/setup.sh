@@ -77,8 +77,17 @@ install_dependencies() {
 	fi
 }
 
-# The checkout that an environment was made for; its programs and packages name it.
-made_for() { cat "$venv/.ready" 2>/dev/null || true; }
+# The checkout that an environment was made for; its programs and packages name it. An older
+# set-up did not write that down, so the package is asked where it is.
+made_for() {
+	if [ -s "$venv/.ready" ]; then
+		cat "$venv/.ready"
+	else
+		"$venv/bin/python" -c '
+import pathlib, vnpu
+print(pathlib.Path(vnpu.__file__).resolve().parents[2])' 2>/dev/null || true
+	fi
+}
 
 python_environment() {
 	python=$(find_python)

@@ -165,6 +165,7 @@ def _files(machine):
 
 PYTHON = """
 echo "$@" >> {log}
+case $2 in *vnpu.__file__*) echo "$VNPU_IS_AT"; exit 0 ;; esac
 [ "$1 $2" = "-m venv" ] || exit 0
 mkdir -p "$3/bin" && cp "$0" "$3/bin/python"
 """
@@ -176,9 +177,9 @@ def ready(machine):
     debian(machine, *(row[0] for row in listed()))
     machine.add("python3", PYTHON.format(log=machine.log))
 
-    def made():
+    def made(**variables):
         machine.log.unlink(missing_ok=True)
-        done = machine.run("harness/setup.sh")
+        done = machine.run("harness/setup.sh", **variables)
         assert done.returncode == 0, done.stderr
         return machine.log.read_text()
 
@@ -195,6 +196,15 @@ def test_environment_belongs_to_its_checkout(ready):
     ready.path = ready.path.rename(ready.path.parent / "moved to here")
     assert "-m venv" in ready.made()
     assert not (ready.path / ".venv/old").exists()
+
+
+def test_environment_of_an_older_setup_is_kept_where_it_is_ours(ready):
+    """Something may run from it."""
+    ready.made()
+    (ready.path / ".venv/.ready").write_text("")
+    assert "-m venv" not in ready.made(VNPU_IS_AT=str(ready.path))
+    (ready.path / ".venv/.ready").write_text("")
+    assert "-m venv" in ready.made(VNPU_IS_AT="/elsewhere")
 
 
 def test_make_sets_up_again_where_the_environment_is_of_another_checkout(tmp_path):
