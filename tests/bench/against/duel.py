@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import subprocess
@@ -68,14 +69,14 @@ def compare(lane: str, name: str) -> list[Result]:
     """Frame of a test and restores, against another revision."""
     commit = revision.resolve(name)
     tree = revision.checkout(commit)
-    env = revision.environment(tree)
-    theirs = Side(tree / ".venv/bin/python", lane, tree, env)
-    ours = Side(Path(sys.executable), lane, paths.repo_root())
-    for _ in range(ROUNDS):
-        theirs.round()
-        ours.round()
-    theirs.close()
-    ours.close()
+    with (
+        revision.environment(tree) as env,
+        contextlib.closing(Side(tree / ".venv/bin/python", lane, tree, env)) as theirs,
+        contextlib.closing(Side(Path(sys.executable), lane, paths.repo_root())) as ours,
+    ):
+        for _ in range(ROUNDS):
+            theirs.round()
+            ours.round()
     short = commit[:7]
     # a stock kernel never took long
     frame = 0.5 if lane == "debug" else None

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from vnpu.base import cache, paths, progress
@@ -49,15 +52,18 @@ def _unpack(commit: str, tree: Path) -> None:
         raise SetupError(f"git archive {commit} failed", "look at the repository")
 
 
-def environment(tree: Path) -> dict[str, str]:
-    """A cache and a place for snapshots of its own: an old one's rules are not this one's."""
-    memory = Path("/dev/shm")
-    templates = memory if os.access(memory, os.W_OK) else tree
-    place = templates / f"vnpu-against-{os.geteuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
+@contextlib.contextmanager
+def environment(tree: Path) -> Iterator[dict[str, str]]:
+    """A cache and a place for snapshots of its own: an old one's rules are not this one's.
+
+    The snapshots, which may lie in memory, are gone in the end.
+    """
     store = tree / "build/cache"
     _share_sources(store)
-    return os.environ | {"VNPU_CACHE": str(store), "VNPU_TEMPLATES": str(place)}
+    memory = Path("/dev/shm")
+    parent = memory if os.access(memory, os.W_OK) else tree
+    with tempfile.TemporaryDirectory(prefix="vnpu-against-", dir=parent) as place:
+        yield os.environ | {"VNPU_CACHE": str(store), "VNPU_TEMPLATES": place}
 
 
 def _share_sources(store: Path) -> None:
