@@ -209,7 +209,7 @@ static bool sched_wait_step(VnpuCore *c, unsigned n)
 static bool sched_ready(const VnpuQueue *q, const VnpuEngine *e)
 {
     /* disabling a queue stops it after the packet, not the part */
-    return (vnpu_queue_live(q) || vnpu_queue_parted(q)) && q->cmd_size &&
+    return q->cmd_size && (vnpu_queue_live(q) || vnpu_queue_parted(q)) &&
            !q->running && !q->waiting && vnpu_queue_engine(q) == e->index &&
            !vnpu_queue_held(q, VNPU_SITE_PACKET);
 }
@@ -290,6 +290,22 @@ static bool sched_engine_step(VnpuCore *c, VnpuEngine *e)
     return true;
 }
 
+/* Short packets in a row that an engine does before others are looked at */
+#define BURST 4
+
+static bool sched_engine_turn(VnpuCore *c, VnpuEngine *e)
+{
+    unsigned done = 0;
+
+    while (sched_engine_step(c, e)) {
+        done++;
+        if (done == BURST || !c->threads || e->busy || c->deferred) {
+            break;
+        }
+    }
+    return done;
+}
+
 /* The next queue or engine that has its turn goes on, if it can */
 static bool sched_next(VnpuCore *c)
 {
@@ -297,7 +313,7 @@ static bool sched_next(VnpuCore *c)
 
     c->next = (i + 1) % (c->nqueues + c->nengines);
     return i < c->nqueues ? vnpu_ring_step(c, i)
-                          : sched_engine_step(c, &c->engine[i - c->nqueues]);
+                          : sched_engine_turn(c, &c->engine[i - c->nqueues]);
 }
 
 /*

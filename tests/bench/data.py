@@ -86,6 +86,18 @@ def copy(guest: Guest) -> list[Result]:
     return results
 
 
+def small(guest: Guest) -> list[Result]:
+    """Packets of 4 KiB back to back, as the driver's moves of single pages are."""
+    count = 1000
+    npu = Device.open(guest.spawn())
+    vm = npu.vm_create()
+    queue = npu.queue_create(vm, engine=COPY)
+    src, dst = (vm.bind(npu.bo_create(4096, placement=VRAM)) for _ in range(2))
+    packets = [Copy(src=src, dst=dst, size=4096)] * count
+    seconds = job_seconds(queue, packets, 50)
+    return [Result("COPY 4 KiB, back to back", seconds / count * 1e6, "µs", 2.0, False)]
+
+
 _NUMPY = """
 import time, sys, numpy as np
 a = np.random.default_rng(1).standard_normal((1024, 1024), dtype=np.float32)

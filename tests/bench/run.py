@@ -32,6 +32,7 @@ GUEST = {
     "pipelined": submit.pipelined,
     "bos": submit.many_bos,
     "binds": submit.binds,
+    "small": data.small,
     "copy": data.copy,
     "gemm": data.gemm,
 }
