@@ -47,6 +47,20 @@
  * still run, so this one is made to wait until the other has finished.
  */
 
+/**
+ * DOC: Lanes
+ *
+ * The jobs of a scheduler entity run in order, so one whose BO is used by a job of
+ * a client would hold up all behind it for as long as that takes. So there are
+ * several entities. One has only jobs that have nothing to wait for: clears of
+ * memory that is vacant, and moves of what is idle, which is what most are. The
+ * others share the rest: each job goes to the one that has the fewest. The hardware
+ * queue behind them is one, and gets only jobs that can run.
+ *
+ * Nothing relies on the order of the entities: each job names by fences what it
+ * has to come after.
+ */
+
 #define VNPU_MIGRATE_PACKET_BYTES	SZ_8M
 #define VNPU_MIGRATE_MAX_CMDS		16u
 
@@ -61,6 +75,12 @@ struct vnpu_migrate_cmd {
 	u32 used;
 };
 
+enum {
+	VNPU_MIGRATE_QUEUED,
+	VNPU_MIGRATE_STARTED,
+	VNPU_MIGRATE_CANCELLED,
+};
+
 struct vnpu_migrate_job {
 	struct vnpu_job base;
 	struct vnpu_migrate *migrate;
@@ -69,8 +89,16 @@ struct vnpu_migrate_job {
 	/* Job without whose success this one makes no sense, or NULL. */
 	struct dma_fence *after;
 
-	/* In vnpu_migrate.jobs; under vnpu_migrate.lock, as are the buffers below. */
+	/* Which clear or move it is a part of, and one of VNPU_MIGRATE_*. */
+	u64 op;
+	atomic_t state;
+
+	/* In vnpu_migrate.jobs; under vnpu_migrate.lock, as is the rest. */
 	struct list_head link;
+	struct vnpu_migrate_lane *lane;
+
+	/* Finished fence, or NULL. */
+	struct dma_fence *fence;
 	u32 num_cmds;
 	struct vnpu_migrate_cmd cmds[VNPU_MIGRATE_MAX_CMDS];
 };
@@ -80,6 +108,7 @@ struct vnpu_migrate_job {
 
 /* What is left to do of a clear (no @src) or a copy. */
 struct vnpu_migrate_op {
+	u64 id;
 	struct vnpu_bo *bo;
 	bool copy;
 	struct vnpu_res_cursor src;
@@ -172,6 +201,10 @@ static int vnpu_migrate_check(struct vnpu_job *base)
 	struct vnpu_migrate_job *job = to_vnpu_migrate_job(base);
 	int status = job->after ? dma_fence_get_status(job->after) : 1;
 
+	if (atomic_cmpxchg(&job->state, VNPU_MIGRATE_QUEUED, VNPU_MIGRATE_STARTED) !=
+	    VNPU_MIGRATE_QUEUED)
+		return -ECANCELED;
+
 	/* It has signalled: see vnpu_migrate_run_after(). */
 	return WARN_ON_ONCE(!status) ? -EIO : min(status, 0);
 }
@@ -201,9 +234,11 @@ static void vnpu_migrate_free(struct vnpu_job *base)
 	struct vnpu_migrate *migrate = job->migrate;
 
 	dma_fence_put(job->after);
+	dma_fence_put(job->fence);
 
 	mutex_lock(&migrate->lock);
 	list_del(&job->link);
+	job->lane->jobs--;
 	vnpu_migrate_free_cmds(job);
 	mutex_unlock(&migrate->lock);
 
@@ -242,8 +277,31 @@ static int vnpu_migrate_write_job(struct vnpu_migrate_op *op,
 	return 0;
 }
 
+/* @waits: the job depends on something that has not happened yet. */
+static struct vnpu_migrate_lane *vnpu_migrate_take_lane(struct vnpu_migrate *migrate, bool waits)
+{
+	struct vnpu_migrate_lane *lane = &migrate->lanes[waits];
+	u32 i;
+
+	mutex_lock(&migrate->lock);
+	for (i = 2; waits && i < VNPU_MIGRATE_LANES; i++)
+		if (migrate->lanes[i].jobs < lane->jobs)
+			lane = &migrate->lanes[i];
+	lane->jobs++;
+	mutex_unlock(&migrate->lock);
+
+	return lane;
+}
+
+static void vnpu_migrate_put_lane(struct vnpu_migrate *migrate, struct vnpu_migrate_lane *lane)
+{
+	mutex_lock(&migrate->lock);
+	lane->jobs--;
+	mutex_unlock(&migrate->lock);
+}
+
 static struct vnpu_migrate_job *
-vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op)
+vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op, bool waits)
 {
 	struct vnpu_migrate_job *job;
 	int ret;
@@ -254,12 +312,14 @@ vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op)
 
 	job->migrate = &vdev->migrate;
 	job->dev = vdev->drm.dev;
+	job->op = op->id;
+	job->lane = vnpu_migrate_take_lane(&vdev->migrate, waits);
 	ret = vnpu_migrate_write_job(op, job);
 	if (ret)
 		goto err_free;
 
 	ret = vnpu_job_init(&job->base, &vnpu_migrate_job_ops, vdev->paging_ring,
-			    &vdev->migrate.entity, job->num_cmds, NULL, 0);
+			    &job->lane->entity, job->num_cmds, NULL, 0);
 	if (ret)
 		goto err_free;
 
@@ -269,6 +329,7 @@ vnpu_migrate_job_create(struct vnpu_device *vdev, struct vnpu_migrate_op *op)
 	return job;
 
 err_free:
+	vnpu_migrate_put_lane(&vdev->migrate, job->lane);
 	vnpu_migrate_free_cmds(job);
 	kfree(job);
 	return ERR_PTR(ret);
@@ -288,6 +349,7 @@ static struct dma_fence *vnpu_migrate_queue(struct vnpu_device *vdev,
 		return ERR_PTR(-ENODEV);
 	}
 	fence = dma_fence_get(vnpu_job_arm(&job->base));
+	job->fence = dma_fence_get(fence);
 	vnpu_job_push(&job->base);
 	mutex_unlock(&migrate->lock);
 
@@ -318,8 +380,11 @@ static int vnpu_migrate_run_after(struct vnpu_migrate_job *job, struct dma_fence
 /* One job: as much of @op as fits. */
 static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op, struct dma_fence *after)
 {
+	/* Who has no content yet has no users, though others share its resv. */
+	enum dma_resv_usage usage = op->copy ? DMA_RESV_USAGE_BOOKKEEP : DMA_RESV_USAGE_KERNEL;
 	struct vnpu_device *vdev = to_vnpu_device(op->bo->ttm.base.dev);
 	struct dma_resv *resv = op->bo->ttm.base.resv;
+	bool waits = after || !dma_resv_test_signaled(resv, usage);
 	struct vnpu_migrate_job *job;
 	int idx, ret;
 
@@ -329,16 +394,12 @@ static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op, struct dm
 	/* Coherent memory comes from the PCI device. */
 	if (!drm_dev_enter(&vdev->drm, &idx))
 		return ERR_PTR(-ENODEV);
-	job = vnpu_migrate_job_create(vdev, op);
+	job = vnpu_migrate_job_create(vdev, op, waits);
 	drm_dev_exit(idx);
 	if (IS_ERR(job))
 		return ERR_CAST(job);
 
-	/* Who has no content yet has no users, though others share its resv. */
-	ret = drm_sched_job_add_resv_dependencies(&job->base.base, resv,
-						  op->copy ?
-						  DMA_RESV_USAGE_BOOKKEEP :
-						  DMA_RESV_USAGE_KERNEL);
+	ret = drm_sched_job_add_resv_dependencies(&job->base.base, resv, usage);
 	if (!ret)
 		ret = vnpu_migrate_run_after(job, after);
 	if (ret) {
@@ -349,18 +410,75 @@ static struct dma_fence *vnpu_migrate_step(struct vnpu_migrate_op *op, struct dm
 	return vnpu_migrate_queue(vdev, job);
 }
 
+/* The last job of the operation that has been started, or NULL; cancels the others. */
+static struct dma_fence *vnpu_migrate_cancel_op(struct vnpu_migrate *migrate, u64 op)
+{
+	struct vnpu_migrate_job *job;
+	struct dma_fence *last = NULL;
+
+	lockdep_assert_held(&migrate->lock);
+
+	list_for_each_entry(job, &migrate->jobs, link) {
+		if (job->op != op || !job->fence)
+			continue;
+		if (atomic_cmpxchg(&job->state, VNPU_MIGRATE_QUEUED, VNPU_MIGRATE_CANCELLED) ==
+		    VNPU_MIGRATE_STARTED)
+			last = job->fence;
+	}
+	return dma_fence_get(last);
+}
+
+static struct vnpu_migrate_job *vnpu_migrate_find(struct vnpu_migrate *migrate,
+						  struct dma_fence *fence)
+{
+	struct vnpu_migrate_job *job;
+
+	list_for_each_entry(job, &migrate->jobs, link)
+		if (job->fence == fence)
+			return job;
+
+	return NULL;
+}
+
+/**
+ * vnpu_migrate_cancel() - Make sure that a clear or a move touches nothing any more
+ * @vdev: Device.
+ * @fence: As vnpu_migrate_clear() or vnpu_migrate_copy() returned it.
+ *
+ * What has not been started fails. What has is waited for, uninterruptibly: no job
+ * of a client has to end for it, just packets that are on the engine before it.
+ */
+void vnpu_migrate_cancel(struct vnpu_device *vdev, struct dma_fence *fence)
+{
+	struct vnpu_migrate *migrate = &vdev->migrate;
+	struct dma_fence *started = NULL;
+	struct vnpu_migrate_job *job;
+
+	mutex_lock(&migrate->lock);
+	job = vnpu_migrate_find(migrate, fence);
+	if (job)
+		started = vnpu_migrate_cancel_op(migrate, job->op);
+	mutex_unlock(&migrate->lock);
+
+	if (started)
+		dma_fence_wait(started, false);
+	dma_fence_put(started);
+}
+
 /*
- * All of @op. When a later step cannot be queued, those before it are waited
- * for: the caller takes the memory back, or hands it to the CPU.
+ * All of @op. When a later step cannot be queued, those before it are called off:
+ * the caller takes the memory back, or hands it to the CPU.
  */
 static struct dma_fence *vnpu_migrate_run(struct vnpu_migrate_op *op, struct dma_fence *after)
 {
+	struct vnpu_device *vdev = to_vnpu_device(op->bo->ttm.base.dev);
 	struct dma_fence *fence, *last = NULL;
 
+	op->id = atomic64_inc_return(&vdev->migrate.ops);
 	do {
 		fence = vnpu_migrate_step(op, last ?: after);
 		if (IS_ERR(fence) && last)
-			dma_fence_wait(last, false);
+			vnpu_migrate_cancel(vdev, last);
 		dma_fence_put(last);
 		last = fence;
 	} while (!IS_ERR(fence) && op->dst.size);
@@ -529,12 +647,18 @@ int vnpu_migrate_copy_cpu(struct vnpu_bo *bo, struct ttm_resource *src,
 	return ret;
 }
 
+static void vnpu_migrate_fini_lanes(struct vnpu_migrate *migrate, u32 count)
+{
+	while (count)
+		drm_sched_entity_destroy(&migrate->lanes[--count].entity);
+}
+
 static void vnpu_migrate_fini(struct drm_device *drm, void *data)
 {
 	struct vnpu_device *vdev = to_vnpu_device(drm);
 	struct vnpu_migrate *migrate = data;
 
-	drm_sched_entity_destroy(&migrate->entity);
+	vnpu_migrate_fini_lanes(migrate, VNPU_MIGRATE_LANES);
 	vnpu_ring_wait_idle(vdev->paging_ring);
 	mutex_destroy(&migrate->lock);
 }
@@ -543,10 +667,15 @@ int vnpu_migrate_init(struct vnpu_device *vdev)
 {
 	struct vnpu_migrate *migrate = &vdev->migrate;
 	int ret;
+	u32 i;
 
-	ret = vnpu_ring_entity_init(vdev->paging_ring, &migrate->entity);
-	if (ret)
-		return ret;
+	for (i = 0; i < VNPU_MIGRATE_LANES; i++) {
+		ret = vnpu_ring_entity_init(vdev->paging_ring, &migrate->lanes[i].entity);
+		if (ret) {
+			vnpu_migrate_fini_lanes(migrate, i);
+			return ret;
+		}
+	}
 
 	mutex_init(&migrate->lock);
 	INIT_LIST_HEAD(&migrate->jobs);

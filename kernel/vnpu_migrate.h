@@ -6,6 +6,7 @@
 #ifndef __VNPU_MIGRATE_H__
 #define __VNPU_MIGRATE_H__
 
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -18,22 +19,39 @@ struct ttm_resource;
 struct vnpu_bo;
 struct vnpu_device;
 
+/* Lanes of the paging ring, see "Lanes". The first is for jobs that wait for nothing. */
+#define VNPU_MIGRATE_LANES	9
+
+/**
+ * struct vnpu_migrate_lane - A queue of jobs
+ */
+struct vnpu_migrate_lane {
+	/** @entity: The queue. */
+	struct drm_sched_entity entity;
+
+	/** @jobs: Jobs of it that are not freed yet. */
+	u32 jobs;
+};
+
 /**
  * struct vnpu_migrate - State of the paging ring's user
  */
 struct vnpu_migrate {
-	/** @lock: Keeps arming and pushing of jobs together, and protects @jobs.
-	 * Taken inside reservations; nothing is allocated under it.
+	/** @lock: Keeps arming and pushing of jobs together, and protects what is
+	 * here. Taken inside reservations; nothing is allocated under it.
 	 */
 	struct mutex lock;
 
-	/** @entity: Where jobs are queued; under @lock. */
-	struct drm_sched_entity entity;
+	/** @lanes: Where jobs are queued. */
+	struct vnpu_migrate_lane lanes[VNPU_MIGRATE_LANES];
 
-	/** @jobs: Jobs that are not freed yet, for their command buffers. */
+	/** @jobs: Jobs that are not freed yet. */
 	struct list_head jobs;
 
-	/** @ready: Jobs can be queued; under @lock. */
+	/** @ops: Number of the last clear or move; no lock. */
+	atomic64_t ops;
+
+	/** @ready: Jobs can be queued. */
 	bool ready;
 };
 
@@ -58,6 +76,8 @@ struct dma_fence *vnpu_migrate_clear(struct vnpu_bo *bo,
 struct dma_fence *vnpu_migrate_copy(struct vnpu_bo *bo,
 				    struct ttm_resource *src,
 				    struct ttm_resource *dst);
+
+void vnpu_migrate_cancel(struct vnpu_device *vdev, struct dma_fence *fence);
 
 /* Whether the ring is the trouble. */
 static inline bool vnpu_migrate_use_cpu(int err)

@@ -22,6 +22,7 @@
 #include "vnpu_migrate.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
+#include "vnpu_vacate.h"
 #include "vnpu_validate.h"
 #include "vnpu_vram.h"
 
@@ -35,8 +36,8 @@
  * evicts. Eviction goes from VRAM to TT, and from TT to SYSTEM.
  *
  * Content moves between VRAM and TT by jobs of the paging ring. TTM lets go of
- * the old place at once and leaves the fence behind for who comes next. SYSTEM
- * and TT share pages, so that SYSTEM to VRAM is a hop over TT. A buffer without
+ * the old place at once; see "Vacating" for who comes next. SYSTEM and TT share
+ * pages, so that SYSTEM to VRAM is a hop over TT. A buffer without
  * content is cleared when it enters VRAM.
  *
  * When a job of the paging ring cannot be queued the CPU copies through the
@@ -250,6 +251,23 @@ static int vnpu_ttm_copy_cpu(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx,
 	return 0;
 }
 
+/* Gives the old place back, though the copy has not been made yet. */
+static int vnpu_ttm_leave(struct vnpu_bo *bo, struct dma_fence *fence, bool evict,
+			  struct ttm_resource *new)
+{
+	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
+	struct ttm_resource *old = bo->ttm.resource;
+
+	/* Pages stay with a ghost of the BO, until they have been read. */
+	if (old->mem_type != TTM_PL_VRAM ||
+	    vnpu_vacate_prepare(&vdev->vram, to_vnpu_vram_resource(old), fence))
+		return ttm_bo_move_accel_cleanup(&bo->ttm, fence, evict, true, new);
+
+	dma_resv_add_fence(bo->ttm.base.resv, fence, DMA_RESV_USAGE_KERNEL);
+	ttm_bo_move_null(&bo->ttm, new);
+	return 0;
+}
+
 static int vnpu_ttm_copy(struct vnpu_bo *bo, bool evict,
 			 struct ttm_operation_ctx *ctx,
 			 struct ttm_resource *new)
@@ -268,10 +286,10 @@ static int vnpu_ttm_copy(struct vnpu_bo *bo, bool evict,
 		return vnpu_ttm_copy_cpu(bo, ctx, new);
 	}
 
-	ret = ttm_bo_move_accel_cleanup(&bo->ttm, fence, evict, true, new);
+	ret = vnpu_ttm_leave(bo, fence, evict, new);
 	if (ret) {
 		/* The new place is freed on return: nothing may write to it. */
-		dma_fence_wait(fence, false);
+		vnpu_migrate_cancel(to_vnpu_device(bo->ttm.base.dev), fence);
 		dma_fence_put(fence);
 		return ret;
 	}

@@ -14,6 +14,7 @@
 
 #include <kunit/visibility.h>
 
+#include "vnpu_vacate.h"
 #include "vnpu_vram.h"
 
 /**
@@ -126,7 +127,23 @@ static int vnpu_vram_alloc_blocks(struct vnpu_vram_mgr *mgr,
 	return ret == -EINVAL ? -ENOSPC : ret;
 }
 
-/* Gives @vres its blocks; aligned to @min_align where not to @req->align. */
+/* Aligned to @min_align where not to @req->align. */
+static int vnpu_vram_alloc_aligned(struct vnpu_vram_mgr *mgr,
+				   const struct vnpu_vram_request *req,
+				   u64 min_align, struct list_head *blocks)
+{
+	int ret;
+
+	ret = vnpu_vram_alloc_blocks(mgr, req, req->align, blocks);
+	if (ret == -ENOSPC && req->align > min_align)
+		ret = vnpu_vram_alloc_blocks(mgr, req, min_align, blocks);
+	return ret;
+}
+
+/*
+ * Gives @vres its blocks. Those that are still being vacated come last, and have
+ * to be waited for: see vnpu_vacate_add_fences().
+ */
 int vnpu_vram_take(struct vnpu_vram_mgr *mgr, struct vnpu_vram_resource *vres,
 		   const struct vnpu_vram_request *req, u64 min_align)
 {
@@ -134,15 +151,16 @@ int vnpu_vram_take(struct vnpu_vram_mgr *mgr, struct vnpu_vram_resource *vres,
 
 	lockdep_assert_held(&mgr->lock);
 
-	if (req->size > mgr->mm.avail)
+	vnpu_vacate_reap(mgr);
+	if (req->size > mgr->mm.avail + mgr->held)
 		return -ENOSPC;
 	if (req->end <= mgr->visible_size &&
 	    req->size > mgr->visible_size - mgr->visible_used)
 		return -ENOSPC;
 
-	ret = vnpu_vram_alloc_blocks(mgr, req, req->align, &vres->blocks);
-	if (ret == -ENOSPC && req->align > min_align)
-		ret = vnpu_vram_alloc_blocks(mgr, req, min_align, &vres->blocks);
+	do {
+		ret = vnpu_vram_alloc_aligned(mgr, req, min_align, &vres->blocks);
+	} while (ret == -ENOSPC && vnpu_vacate_release(mgr));
 	if (ret)
 		return ret;
 
@@ -186,14 +204,20 @@ static int vnpu_vram_mgr_alloc(struct ttm_resource_manager *man,
 
 	mutex_lock(&mgr->lock);
 	ret = vnpu_vram_take(mgr, vres, &req, max_t(u64, align, VNPU_VRAM_CHUNK));
-	mutex_unlock(&mgr->lock);
 	if (ret)
 		goto err_free;
+	ret = vnpu_vacate_add_fences(mgr, vres, bo->base.resv);
+	if (ret)
+		goto err_give;
+	mutex_unlock(&mgr->lock);
 
 	*res = &vres->base;
 	return 0;
 
+err_give:
+	vnpu_vram_give(mgr, vres);
 err_free:
+	mutex_unlock(&mgr->lock);
 	ttm_resource_fini(man, &vres->base);
 	kfree(vres);
 	return ret;
@@ -206,7 +230,10 @@ static void vnpu_vram_mgr_free(struct ttm_resource_manager *man,
 	struct vnpu_vram_mgr *mgr = to_vnpu_vram_mgr(man);
 
 	mutex_lock(&mgr->lock);
-	vnpu_vram_give(mgr, vres);
+	if (vres->vacating)
+		vnpu_vacate_hold(mgr, vres);
+	else
+		vnpu_vram_give(mgr, vres);
 	mutex_unlock(&mgr->lock);
 
 	ttm_resource_fini(man, res);
@@ -256,6 +283,7 @@ static void vnpu_vram_mgr_debug(struct ttm_resource_manager *man,
 	drm_printf(p, "visible size: %llu\n", mgr->visible_size);
 	drm_printf(p, "visible used: %llu\n", mgr->visible_used);
 	drm_printf(p, "free: %llu\n", mgr->mm.avail);
+	drm_printf(p, "being vacated: %llu\n", mgr->held);
 	mutex_unlock(&mgr->lock);
 }
 
@@ -278,6 +306,8 @@ int vnpu_vram_mgr_init(struct vnpu_vram_mgr *mgr, struct ttm_device *bdev,
 	mgr->visible_size = min(ALIGN_DOWN(visible_size, VNPU_VRAM_CHUNK),
 				mgr->size);
 	mgr->visible_used = 0;
+	mgr->held = 0;
+	INIT_LIST_HEAD(&mgr->vacating);
 
 	ret = gpu_buddy_init(&mgr->mm, mgr->size, VNPU_VRAM_CHUNK);
 	if (ret)
@@ -306,6 +336,7 @@ void vnpu_vram_mgr_fini(struct vnpu_vram_mgr *mgr, struct ttm_device *bdev)
 	ttm_set_driver_manager(bdev, TTM_PL_VRAM, NULL);
 
 	mutex_lock(&mgr->lock);
+	vnpu_vacate_fini(mgr);
 	gpu_buddy_fini(&mgr->mm);
 	mutex_unlock(&mgr->lock);
 	mutex_destroy(&mgr->lock);
@@ -316,7 +347,7 @@ u64 vnpu_vram_used(struct vnpu_vram_mgr *mgr)
 	u64 used;
 
 	mutex_lock(&mgr->lock);
-	used = mgr->size - mgr->mm.avail;
+	used = mgr->size - mgr->mm.avail - mgr->held;
 	mutex_unlock(&mgr->lock);
 	return used;
 }

@@ -16,6 +16,7 @@
 struct drm_printer;
 struct ttm_device;
 struct vnpu_device;
+struct vnpu_vacating;
 
 /**
  * struct vnpu_vram_mgr - All of VRAM
@@ -27,7 +28,7 @@ struct vnpu_vram_mgr {
 	/** @mm: The allocator; protected by @lock. */
 	struct gpu_buddy mm;
 
-	/** @lock: Protects @mm and @visible_used. Taken inside reservations. */
+	/** @lock: Protects what is here and not constant. Taken inside reservations. */
 	struct mutex lock;
 
 	/** @size: Bytes of VRAM; constant. */
@@ -38,6 +39,12 @@ struct vnpu_vram_mgr {
 
 	/** @visible_used: Bytes of these in use. */
 	u64 visible_used;
+
+	/** @vacating: List of struct vnpu_vacating, the oldest first. */
+	struct list_head vacating;
+
+	/** @held: Bytes of @vacating that @mm takes for allocated. */
+	u64 held;
 };
 
 /**
@@ -52,6 +59,9 @@ struct vnpu_vram_resource {
 
 	/** @visible: Bytes of the blocks that the CPU can map. */
 	u64 visible;
+
+	/** @vacating: For when it is freed before its content is gone, or NULL. */
+	struct vnpu_vacating *vacating;
 };
 
 #define to_vnpu_vram_mgr(man) \

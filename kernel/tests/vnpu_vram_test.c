@@ -34,6 +34,7 @@ static int vram_test_init(struct kunit *test)
 	t->mgr.size = TEST_SIZE;
 	t->mgr.visible_size = TEST_VISIBLE;
 	t->mgr.base.func = &vnpu_vram_mgr_func;
+	INIT_LIST_HEAD(&t->mgr.vacating);
 	KUNIT_ASSERT_EQ(test, 0, gpu_buddy_init(&t->mgr.mm, TEST_SIZE, SZ_4K));
 	test->priv = t;
 	return 0;

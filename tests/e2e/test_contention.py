@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from support import MIB, PAGE, Copier, Gate, Windows, raises_errno
+from support import MIB, PAGE, Copier, Gate, Windows, check_words, pause, raises_errno
 from vgem import Vgem
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
@@ -263,4 +263,48 @@ def test_importer_that_is_killed_while_it_waits(guest):
     importer.proc.kill(signal.SIGKILL)
     importer.proc.wait(5)
     hog.release()
+    hog.windows.check(hog.bo, 0)
+
+
+def test_free_memory_while_other_memory_is_being_evicted(guest):
+    """A client that gets nothing of what a job of another still uses goes on."""
+    hog = Shared(guest)
+    dev = client(guest)
+    c = Copier(dev)
+    src, va_src = c.buffer(8 * MIB, SYSTEM)
+    windows = Windows(dev.proc, src.size)
+    windows.fill(src, 0)
+    own, va = c.buffer(8 * MIB, VRAM)
+    c.copy(va_src, va, PAGE).wait()
+    taker = client(guest)
+    memory = taker.query_memory()
+    # all that is free, and what the job uses, which is the first that goes
+    size = memory.vram_total - memory.vram_used + hog.bo.size
+    assert start_create(taker, size).result(timeout_s=5) == 0
+    c.vm.unbind(va, own.size)
+    own.close()
+    new, va = c.buffer(8 * MIB, VRAM)
+    c.copy(va_src, va, new.size).wait(timeout_ms=5000)
+    windows.check(new, 0)
+    hog.release()
+    hog.windows.check(hog.bo, 0)
+
+
+def test_memory_that_is_taken_before_it_is_vacant(guest):
+    """Its new owner's jobs wait, and find zeros; the old content is where it belongs."""
+    hog = Shared(guest)
+    c = Copier(client(guest))
+    out, va_out = c.buffer(PAGE, SYSTEM)
+    c.copy(va_out, va_out, PAGE).wait()
+    memory = c.npu.query_memory()
+    size = memory.vram_total - memory.vram_used + 16 * MIB
+    bo = c.npu.bo_create(size, placement=VRAM)
+    sync = c.npu.syncobj_create()
+    va = c.vm.bind(bo, signals=[sync], asynchronous=True)
+    job = c.copy(va + size - PAGE, va_out, PAGE, waits=[sync])
+    pause(c.npu, 200)
+    assert not job.done()
+    hog.release()
+    job.wait()
+    check_words(bo, 0)
     hog.windows.check(hog.bo, 0)
