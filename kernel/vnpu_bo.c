@@ -25,6 +25,7 @@
 #include "vnpu_bo.h"
 #include "vnpu_device.h"
 #include "vnpu_drv.h"
+#include "vnpu_lru.h"
 #include "vnpu_migrate.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
@@ -121,7 +122,11 @@ static struct vnpu_bo *vnpu_bo_create_locked(struct vnpu_device *vdev,
 	/* Destroys the BO when it fails. */
 	ret = ttm_bo_init_reserved(&vdev->ttm, &bo->ttm, args->type, &placement,
 				   1, &ctx, args->sgt, resv, vnpu_bo_destroy);
-	return ret ? ERR_PTR(ret) : bo;
+	if (ret)
+		return ERR_PTR(ret);
+
+	vnpu_lru_join(bo);
+	return bo;
 }
 
 struct vnpu_bo *vnpu_bo_create(struct vnpu_device *vdev,
@@ -744,6 +749,8 @@ static const struct vm_operations_struct vnpu_bo_vm_ops = {
 static void vnpu_gem_free(struct drm_gem_object *obj)
 {
 	struct ttm_buffer_object *tbo = &to_vnpu_bo(obj)->ttm;
+
+	vnpu_lru_leave(to_vnpu_bo(obj));
 
 	/* The pin of vnpu_prime_import_sg_table(). */
 	if (drm_gem_is_imported(obj) && tbo->pin_count) {

@@ -21,6 +21,7 @@
 #include "vnpu_bo.h"
 #include "vnpu_device.h"
 #include "vnpu_drv.h"
+#include "vnpu_lru.h"
 #include "vnpu_ptpool.h"
 #include "vnpu_ring.h"
 #include "vnpu_validate.h"
@@ -254,7 +255,7 @@ static int vnpu_vm_init_gpuvm(struct vnpu_vm *vm)
 	struct drm_device *drm = &vm->vdev->drm;
 	struct drm_gem_object *resv_obj;
 
-	resv_obj = drm_gpuvm_resv_object_alloc(drm);
+	resv_obj = vnpu_lru_resv_alloc(vm->vdev);
 	if (!resv_obj)
 		return -ENOMEM;
 
@@ -607,6 +608,8 @@ int vnpu_vm_validate(struct vnpu_vm *vm, struct drm_exec *exec,
 	if (ret)
 		return ret;
 
+	/* What is used together does not evict itself. */
+	vnpu_lru_used(vnpu_vm_resv_obj(vm), exec);
 	if (list_empty(&vm->base.evict.list))
 		return 0;
 
