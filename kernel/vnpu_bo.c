@@ -27,6 +27,7 @@
 #include "vnpu_drv.h"
 #include "vnpu_lru.h"
 #include "vnpu_migrate.h"
+#include "vnpu_prime.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
 #include "vnpu_validate.h"
@@ -59,15 +60,9 @@ static const struct drm_gem_object_funcs vnpu_gem_funcs;
 static void vnpu_bo_destroy(struct ttm_buffer_object *tbo)
 {
 	struct vnpu_bo *bo = ttm_to_vnpu_bo(tbo);
-	struct vnpu_device *vdev = to_vnpu_device(tbo->base.dev);
 
-	if (tbo->base.import_attach) {
-		/* On the list until it is unmapped: unplug waits for it. */
-		drm_prime_gem_destroy(&tbo->base, tbo->sg);
-		mutex_lock(&vdev->tt.lock);
-		list_del_init(&bo->import_link);
-		mutex_unlock(&vdev->tt.lock);
-	}
+	if (tbo->base.import_attach)
+		vnpu_prime_release(bo);
 
 	dma_fence_put(bo->content);
 	drm_gem_object_release(&tbo->base);

@@ -13,7 +13,6 @@
 #include <drm/ttm/ttm_bo.h>
 
 struct dma_buf;
-struct dma_buf_attachment;
 struct dma_fence;
 struct dma_resv;
 struct drm_device;
@@ -94,6 +93,11 @@ struct vnpu_bo {
 
 	/** @import_link: In vnpu_tt_mgr.imports, for an imported BO. */
 	struct list_head import_link;
+
+	/** @import_dying: It is on that list and gives its DMA addresses back by
+	 * itself; under vnpu_tt_mgr.lock.
+	 */
+	bool import_dying;
 };
 
 /**
@@ -206,18 +210,6 @@ int vnpu_ioctl_bo_mmap_offset(struct drm_device *drm, void *data,
 
 /* drm_driver.show_fdinfo, the memory part. */
 void vnpu_bo_show_fdinfo(struct drm_printer *p, struct drm_file *file);
-
-/* vnpu_prime.c: drm_driver.gem_prime_import, .gem_prime_import_sg_table. */
-struct drm_gem_object *vnpu_prime_import(struct drm_device *drm,
-					 struct dma_buf *dma_buf);
-struct drm_gem_object *
-vnpu_prime_import_sg_table(struct drm_device *drm,
-			   struct dma_buf_attachment *attach,
-			   struct sg_table *sgt);
-struct dma_buf *vnpu_prime_export(struct drm_gem_object *obj, int flags);
-
-/* On unplug: gives the DMA addresses of imported dma-bufs back. */
-void vnpu_prime_unplug(struct vnpu_device *vdev);
 
 /**
  * struct vnpu_bo_args - What to create

@@ -22,6 +22,7 @@
 #include "vnpu_debugfs.h"
 #include "vnpu_drv.h"
 #include "vnpu_fdinfo.h"
+#include "vnpu_prime.h"
 #include "vnpu_queue.h"
 #include "vnpu_reset.h"
 #include "vnpu_vm.h"

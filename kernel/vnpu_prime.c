@@ -12,6 +12,7 @@
 
 #include "vnpu_bo.h"
 #include "vnpu_device.h"
+#include "vnpu_prime.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
 
@@ -87,13 +88,46 @@ static bool vnpu_prime_is_own(struct drm_device *drm, struct dma_buf *dma_buf)
 	return dma_buf->ops == &vnpu_dma_buf_ops && obj->dev == drm;
 }
 
+/*
+ * An import is about to be made, for a device that is there. Not drm_dev_enter():
+ * the exporter takes as long as it likes, and that would hold up the unplug of each
+ * device of DRM. This holds up that of our own.
+ */
+static int vnpu_prime_begin(struct vnpu_device *vdev)
+{
+	struct vnpu_tt_mgr *tt = &vdev->tt;
+	int ret = 0;
+
+	mutex_lock(&tt->lock);
+	if (tt->no_imports)
+		ret = -ENODEV;
+	else
+		tt->importing++;
+	mutex_unlock(&tt->lock);
+
+	return ret;
+}
+
+/* @bo: the import, or NULL. */
+static void vnpu_prime_end(struct vnpu_device *vdev, struct vnpu_bo *bo)
+{
+	struct vnpu_tt_mgr *tt = &vdev->tt;
+
+	mutex_lock(&tt->lock);
+	if (bo)
+		list_add_tail(&bo->import_link, &tt->imports);
+	tt->importing--;
+	wake_up_all(&tt->import_wait);
+	mutex_unlock(&tt->lock);
+}
+
 /* Own dma-bufs become the object that they came from. */
 struct drm_gem_object *vnpu_prime_import(struct drm_device *drm,
 					 struct dma_buf *dma_buf)
 {
 	struct vnpu_device *vdev = to_vnpu_device(drm);
 	struct drm_gem_object *obj;
-	int idx;
+	int ret;
 
 	if (vnpu_prime_is_own(drm, dma_buf)) {
 		obj = dma_buf->priv;
@@ -101,18 +135,11 @@ struct drm_gem_object *vnpu_prime_import(struct drm_device *drm,
 		return obj;
 	}
 
-	if (!drm_dev_enter(drm, &idx))
-		return ERR_PTR(-ENODEV);
-
+	ret = vnpu_prime_begin(vdev);
+	if (ret)
+		return ERR_PTR(ret);
 	obj = drm_gem_prime_import_dev(drm, dma_buf, drm->dev);
-	if (!IS_ERR(obj) && drm_gem_is_imported(obj)) {
-		mutex_lock(&vdev->tt.lock);
-		if (list_empty(&to_vnpu_bo(obj)->import_link))
-			list_add_tail(&to_vnpu_bo(obj)->import_link,
-				      &vdev->tt.imports);
-		mutex_unlock(&vdev->tt.lock);
-	}
-	drm_dev_exit(idx);
+	vnpu_prime_end(vdev, IS_ERR(obj) ? NULL : to_vnpu_bo(obj));
 
 	return obj;
 }
@@ -192,40 +219,82 @@ static void vnpu_prime_unmap(struct drm_gem_object *obj)
 	dma_resv_unlock(obj->resv);
 }
 
-/* @dying: set if there are others that are being freed, and unmap themselves. */
-static struct drm_gem_object *vnpu_prime_first_import(struct vnpu_device *vdev, bool *dying)
+/**
+ * vnpu_prime_release() - Undo an import
+ * @bo: Imported BO that nobody refers to any more.
+ *
+ * Takes the reservation of the dma-buf.
+ */
+void vnpu_prime_release(struct vnpu_bo *bo)
 {
-	struct drm_gem_object *obj = NULL;
-	struct vnpu_bo *bo, *next;
+	struct vnpu_tt_mgr *tt = &to_vnpu_device(bo->ttm.base.dev)->tt;
 
-	mutex_lock(&vdev->tt.lock);
-	list_for_each_entry_safe(bo, next, &vdev->tt.imports, import_link) {
-		list_del_init(&bo->import_link);
-		if (kref_get_unless_zero(&bo->ttm.base.refcount)) {
-			obj = &bo->ttm.base;
-			break;
-		}
-		*dying = true;
+	mutex_lock(&tt->lock);
+	while (tt->unmapping == bo) {
+		mutex_unlock(&tt->lock);
+		wait_event(tt->import_wait, READ_ONCE(tt->unmapping) != bo);
+		mutex_lock(&tt->lock);
 	}
-	mutex_unlock(&vdev->tt.lock);
+	bo->import_dying = true;
+	mutex_unlock(&tt->lock);
 
-	return obj;
+	drm_prime_gem_destroy(&bo->ttm.base, bo->ttm.sg);
+
+	/* Unplug waits for this. */
+	mutex_lock(&tt->lock);
+	list_del_init(&bo->import_link);
+	wake_up_all(&tt->import_wait);
+	mutex_unlock(&tt->lock);
 }
 
+/* The next one that unplug has to unmap, or NULL; it stays until vnpu_prime_unclaim(). */
+static struct vnpu_bo *vnpu_prime_claim(struct vnpu_tt_mgr *tt)
+{
+	struct vnpu_bo *bo;
+
+	mutex_lock(&tt->lock);
+	list_for_each_entry(bo, &tt->imports, import_link) {
+		if (bo->import_dying)
+			continue;
+		list_del_init(&bo->import_link);
+		tt->unmapping = bo;
+		break;
+	}
+	bo = tt->unmapping;
+	mutex_unlock(&tt->lock);
+
+	return bo;
+}
+
+static void vnpu_prime_unclaim(struct vnpu_tt_mgr *tt)
+{
+	mutex_lock(&tt->lock);
+	tt->unmapping = NULL;
+	wake_up_all(&tt->import_wait);
+	mutex_unlock(&tt->lock);
+}
+
+/**
+ * vnpu_prime_unplug() - Give the DMA addresses of all imports back
+ * @vdev: Device; nothing runs on it any more.
+ *
+ * Waits for imports that are being made and those that are being freed, but for no
+ * fence: BOs that wait for theirs to be freed are treated as others. Takes the
+ * reservations of dma-bufs.
+ */
 void vnpu_prime_unplug(struct vnpu_device *vdev)
 {
-	struct drm_gem_object *obj;
-	bool dying = false;
+	struct vnpu_tt_mgr *tt = &vdev->tt;
+	struct vnpu_bo *bo;
 
-	while ((obj = vnpu_prime_first_import(vdev, &dying))) {
-		vnpu_prime_unmap(obj);
-		drm_gem_object_put(obj);
+	mutex_lock(&tt->lock);
+	tt->no_imports = true;
+	mutex_unlock(&tt->lock);
+	wait_event(tt->import_wait, !READ_ONCE(tt->importing));
+
+	while ((bo = vnpu_prime_claim(tt))) {
+		vnpu_prime_unmap(&bo->ttm.base);
+		vnpu_prime_unclaim(tt);
 	}
-
-	/*
-	 * Only if there is a need: BOs of all kinds wait there until their fences
-	 * have signalled, and these may wait for another driver.
-	 */
-	if (dying)
-		flush_workqueue(vdev->ttm.wq);
+	wait_event(tt->import_wait, list_empty_careful(&tt->imports));
 }

@@ -110,6 +110,7 @@ int vnpu_tt_mgr_init(struct vnpu_tt_mgr *mgr, struct ttm_device *bdev)
 	mutex_init(&mgr->lock);
 	INIT_LIST_HEAD(&mgr->mapped);
 	INIT_LIST_HEAD(&mgr->imports);
+	init_waitqueue_head(&mgr->import_wait);
 
 	mgr->base.use_tt = true;
 	mgr->base.func = &vnpu_tt_mgr_func;

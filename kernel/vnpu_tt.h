@@ -10,6 +10,7 @@
 #include <linux/mutex.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 
 #include <drm/ttm/ttm_resource.h>
 #include <drm/ttm/ttm_tt.h>
@@ -17,6 +18,7 @@
 struct ttm_buffer_object;
 struct ttm_device;
 struct ttm_operation_ctx;
+struct vnpu_bo;
 
 /**
  * struct vnpu_tt_mgr - System memory that the device can reach
@@ -25,9 +27,7 @@ struct vnpu_tt_mgr {
 	/** @base: What TTM sees; its size is in bytes. */
 	struct ttm_resource_manager base;
 
-	/** @lock: Protects @mapped, @imports and @gone. Taken inside
-	 * reservations.
-	 */
+	/** @lock: Protects what is below. Taken inside reservations. */
 	struct mutex lock;
 
 	/** @mapped: List of struct vnpu_tt that have DMA addresses. */
@@ -35,6 +35,18 @@ struct vnpu_tt_mgr {
 
 	/** @imports: List of struct vnpu_bo that belong to other drivers. */
 	struct list_head imports;
+
+	/** @importing: Imports that are being made. */
+	unsigned int importing;
+
+	/** @unmapping: The import whose DMA addresses unplug gives back, or NULL. */
+	struct vnpu_bo *unmapping;
+
+	/** @import_wait: Woken when one of the three above changes. */
+	wait_queue_head_t import_wait;
+
+	/** @no_imports: Unplug has begun: there are no new imports. */
+	bool no_imports;
 
 	/** @gone: The device is gone and nothing may be mapped for it. */
 	bool gone;

@@ -20,6 +20,7 @@
 #include "vnpu_bo.h"
 #include "vnpu_device.h"
 #include "vnpu_migrate.h"
+#include "vnpu_prime.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
 #include "vnpu_vacate.h"
