@@ -22,10 +22,12 @@
 
 #include "vnpu_bind.h"
 #include "vnpu_bo.h"
+#include "vnpu_content.h"
 #include "vnpu_device.h"
 #include "vnpu_drv.h"
 #include "vnpu_job.h"
 #include "vnpu_pt.h"
+#include "vnpu_res.h"
 #include "vnpu_ring.h"
 #include "vnpu_sync.h"
 #include "vnpu_trace.h"

@@ -23,10 +23,11 @@
 #include <kunit/visibility.h>
 
 #include "vnpu_bo.h"
+#include "vnpu_content.h"
 #include "vnpu_device.h"
 #include "vnpu_drv.h"
 #include "vnpu_lru.h"
-#include "vnpu_migrate.h"
+#include "vnpu_mmap.h"
 #include "vnpu_prime.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
@@ -45,11 +46,6 @@
  *
  * A BO that is private to a VM shares the reservation of the VM and holds a
  * reference to the object that it belongs to. It may outlive the VM.
- *
- * Page faults of user space find the BO where it is: in system memory, or in
- * VRAM that the CPU sees. Other VRAM is left first. A fault waits until the
- * content is there, and gets SIGBUS if it is lost. Mappings are taken away when
- * the BO moves. After unplug a fault gets a page of zeroes.
  */
 
 #define VNPU_BO_PLACEMENTS	(VNPU_PLACEMENT_VRAM | VNPU_PLACEMENT_SYSTEM)
@@ -73,7 +69,12 @@ static void vnpu_bo_destroy(struct ttm_buffer_object *tbo)
 	kfree(bo);
 }
 
-/* A ghost has the destructor of TTM. */
+/**
+ * vnpu_ttm_bo_is_vnpu() - Tell BOs of the driver from ghosts of TTM
+ * @tbo: TTM object.
+ *
+ * Return: Whether it is the part of a &struct vnpu_bo.
+ */
 bool vnpu_ttm_bo_is_vnpu(const struct ttm_buffer_object *tbo)
 {
 	return tbo->destroy == vnpu_bo_destroy;
@@ -124,6 +125,15 @@ static struct vnpu_bo *vnpu_bo_create_locked(struct vnpu_device *vdev,
 	return bo;
 }
 
+/**
+ * vnpu_bo_create() - Make a BO
+ * @vdev: Device.
+ * @args: What it is to be.
+ *
+ * Takes the reservation, which may be that of another object, interruptibly.
+ *
+ * Return: A BO without memory as yet, or an ERR_PTR: -ENOMEM, -ERESTARTSYS.
+ */
 struct vnpu_bo *vnpu_bo_create(struct vnpu_device *vdev,
 			       const struct vnpu_bo_args *args)
 {
@@ -151,113 +161,10 @@ struct vnpu_bo *vnpu_bo_create(struct vnpu_device *vdev,
 	return bo;
 }
 
-void vnpu_bo_set_content(struct vnpu_bo *bo, struct dma_fence *fence)
-{
-	dma_resv_assert_held(bo->ttm.base.resv);
-
-	dma_fence_put(bo->content);
-	bo->content = fence;
-}
-
-void vnpu_bo_check_content(struct vnpu_bo *bo)
-{
-	int status;
-
-	dma_resv_assert_held(bo->ttm.base.resv);
-
-	if (!bo->content)
-		return;
-
-	status = dma_fence_get_status(bo->content);
-	if (!status)
-		return;
-	if (status < 0) {
-		/* There was nothing to lose yet, so it may be done again. */
-		bo->dirty = bo->clearing && !bo->cleared_again;
-		bo->lost = !bo->dirty;
-	}
-	bo->clearing = false;
-	vnpu_bo_set_content(bo, NULL);
-}
-
-int vnpu_bo_clear(struct vnpu_bo *bo, struct ttm_resource *res)
-{
-	struct dma_fence *fence;
-
-	dma_resv_assert_held(bo->ttm.base.resv);
-
-	fence = vnpu_migrate_clear(bo, res);
-	if (IS_ERR(fence))
-		return PTR_ERR(fence);
-
-	dma_resv_add_fence(bo->ttm.base.resv, fence, DMA_RESV_USAGE_KERNEL);
-	vnpu_bo_set_content(bo, fence);
-	bo->clearing = true;
-	return 0;
-}
-
-/*
- * The job that was to clear the BO failed, most likely because the device was
- * reset in the middle of it: once more. Nobody has seen the memory yet: see
- * bind_job_emit().
+/**
+ * vnpu_bo_moved() - Have address spaces see to a BO before it is used again
+ * @bo: BO that has moved, or was cleared again; its reservation is held.
  */
-static int vnpu_bo_clear_again(struct vnpu_bo *bo)
-{
-	int ret;
-
-	ret = dma_resv_reserve_fences(bo->ttm.base.resv, 1);
-	if (ret)
-		return ret;
-
-	/* Pages are zeroed when they are allocated. */
-	if (bo->ttm.resource->mem_type == TTM_PL_VRAM) {
-		ret = vnpu_bo_clear(bo, bo->ttm.resource);
-		if (ret)
-			return ret == -ENODEV ? -EIO : ret;
-	}
-
-	bo->dirty = false;
-	bo->cleared_again = true;
-	vnpu_bo_moved(bo);
-	return 0;
-}
-
-/* Waits for @fence, with no lock held, and consumes it. */
-static int vnpu_bo_wait(struct dma_fence *fence)
-{
-	long ret = dma_fence_wait(fence, true);
-
-	dma_fence_put(fence);
-	return min(ret, 0L);
-}
-
-/*
- * Takes the reservation when the content is there, or known to be lost. Who moves
- * the BO may need the reservation of its VM, and the lock for all that make room,
- * so neither is held during the wait.
- */
-static int vnpu_bo_lock_settled(struct vnpu_bo *bo)
-{
-	struct dma_fence *fence;
-	int ret;
-
-	do {
-		ret = dma_resv_lock_interruptible(bo->ttm.base.resv, NULL);
-		if (ret)
-			return ret;
-
-		vnpu_bo_check_content(bo);
-		if (!bo->content)
-			return 0;
-
-		fence = dma_fence_get(bo->content);
-		dma_resv_unlock(bo->ttm.base.resv);
-		ret = vnpu_bo_wait(fence);
-	} while (!ret);
-
-	return ret;
-}
-
 void vnpu_bo_moved(struct vnpu_bo *bo)
 {
 	struct drm_gpuvm_bo *vm_bo;
@@ -268,6 +175,16 @@ void vnpu_bo_moved(struct vnpu_bo *bo)
 		drm_gpuvm_bo_evict(vm_bo, true);
 }
 
+/**
+ * vnpu_bo_validate() - Put a BO where the device can use it
+ * @bo: BO; its reservation is held, as is &vnpu_room.lock by vnpu_validate_begin().
+ * @ctx: For TTM.
+ *
+ * Its content may still be on its way: KERNEL fences of the reservation.
+ *
+ * Return: 0, -ENOSPC (no VRAM, or none yet: see vnpu_validate_again()), -EIO (the
+ * content is lost), -ENOMEM, -EINTR or -ERESTARTSYS.
+ */
 int vnpu_bo_validate(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx)
 {
 	struct vnpu_placement placement;
@@ -330,7 +247,19 @@ static int vnpu_bo_populate(struct vnpu_bo *bo)
 	return ret == -EINTR ? -ERESTARTSYS : ret;
 }
 
-/* May be called with other reservations held. */
+/**
+ * vnpu_bo_create_kernel() - Make a BO for the driver itself
+ * @vdev: Device.
+ * @size: Bytes.
+ * @vram_offset: Set to where it is.
+ *
+ * It is pinned in VRAM, contiguous, and the CPU sees it. What it contains is
+ * undefined, and it is not to be touched before the KERNEL fences of its reservation
+ * have signalled: what was there may still be copied away. Other reservations may be
+ * held; does not wait for them.
+ *
+ * Return: The BO or an ERR_PTR, as vnpu_bo_validate().
+ */
 struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 				      u64 *vram_offset)
 {
@@ -365,6 +294,10 @@ struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 	return bo;
 }
 
+/**
+ * vnpu_bo_free_kernel() - Undo vnpu_bo_create_kernel()
+ * @bo: BO; takes its reservation, so not from a signalling path.
+ */
 void vnpu_bo_free_kernel(struct vnpu_bo *bo)
 {
 	dma_resv_lock(bo->ttm.base.resv, NULL);
@@ -373,9 +306,14 @@ void vnpu_bo_free_kernel(struct vnpu_bo *bo)
 	vnpu_bo_put(bo);
 }
 
-/*
- * In system memory until ttm_bo_unpin(). Its content may still be on its way, see
- * vnpu_bo_wait_content(). -EBUSY: a job has to end first, see vnpu_bo_wait_idle().
+/**
+ * vnpu_bo_pin_system() - Put a BO in system memory until ttm_bo_unpin()
+ * @bo: BO; its reservation is held.
+ *
+ * Its content may still be on its way, see vnpu_bo_wait_content(). Waits for nothing.
+ *
+ * Return: 0, -EBUSY (a job has to end first, see vnpu_bo_wait_idle()), -ENOMEM, -EIO,
+ * -EINTR or -ERESTARTSYS.
  */
 int vnpu_bo_pin_system(struct vnpu_bo *bo)
 {
@@ -403,341 +341,6 @@ int vnpu_bo_pin_system(struct vnpu_bo *bo)
 	ttm_bo_pin(&bo->ttm);
 	return 0;
 }
-
-/* A reference to a fence that has not signalled, or NULL. */
-static struct dma_fence *vnpu_bo_pending(struct vnpu_bo *bo, enum dma_resv_usage usage)
-{
-	struct dma_resv_iter cursor;
-	struct dma_fence *fence;
-
-	dma_resv_for_each_fence(&cursor, bo->ttm.base.resv, usage, fence)
-		if (!dma_fence_is_signaled(fence))
-			return dma_fence_get(fence);
-
-	return NULL;
-}
-
-/* Takes the reservation when fences of this usage have signalled. */
-static int vnpu_bo_lock_after(struct vnpu_bo *bo, enum dma_resv_usage usage)
-{
-	struct dma_fence *fence;
-	int ret;
-
-	do {
-		ret = dma_resv_lock_interruptible(bo->ttm.base.resv, NULL);
-		if (ret)
-			return ret;
-
-		fence = vnpu_bo_pending(bo, usage);
-		if (!fence)
-			return 0;
-
-		dma_resv_unlock(bo->ttm.base.resv);
-		ret = vnpu_bo_wait(fence);
-	} while (!ret);
-
-	return ret;
-}
-
-/* Until no job uses the BO. */
-int vnpu_bo_wait_idle(struct vnpu_bo *bo)
-{
-	int ret = vnpu_bo_lock_after(bo, DMA_RESV_USAGE_BOOKKEEP);
-
-	if (!ret)
-		dma_resv_unlock(bo->ttm.base.resv);
-	return ret;
-}
-
-/* Of a pinned BO: -EIO if it is lost. */
-int vnpu_bo_wait_content(struct vnpu_bo *bo)
-{
-	int ret = vnpu_bo_lock_after(bo, DMA_RESV_USAGE_KERNEL);
-
-	if (ret)
-		return ret;
-
-	vnpu_bo_check_content(bo);
-	if (bo->lost || bo->dirty)
-		ret = -EIO;
-	dma_resv_unlock(bo->ttm.base.resv);
-	return ret;
-}
-
-/* Segments */
-
-static void vnpu_res_load(struct vnpu_res_cursor *cur, u64 skip)
-{
-	u64 addr, size;
-
-	if (cur->vram) {
-		addr = gpu_buddy_block_offset(cur->block);
-		size = gpu_buddy_block_size(&cur->vdev->vram.mm, cur->block);
-	} else {
-		addr = sg_dma_address(cur->sg);
-		size = sg_dma_len(cur->sg);
-	}
-
-	cur->addr = addr + skip;
-	cur->size = min(size - skip, cur->remaining);
-}
-
-static u64 vnpu_res_length(const struct vnpu_res_cursor *cur)
-{
-	return cur->vram ? gpu_buddy_block_size(&cur->vdev->vram.mm, cur->block) :
-			   sg_dma_len(cur->sg);
-}
-
-static void vnpu_res_step(struct vnpu_res_cursor *cur)
-{
-	if (cur->vram)
-		cur->block = list_next_entry(cur->block, link);
-	else
-		cur->sg = sg_next(cur->sg);
-}
-
-void vnpu_res_first_in(struct vnpu_bo *bo, struct ttm_resource *res, u64 offset,
-		       u64 size, struct vnpu_res_cursor *cur)
-{
-	struct sg_table *sgt;
-
-	*cur = (struct vnpu_res_cursor) {
-		.vdev = to_vnpu_device(bo->ttm.base.dev),
-		.vram = res->mem_type == TTM_PL_VRAM,
-	};
-
-	if (cur->vram) {
-		cur->block = list_first_entry(&to_vnpu_vram_resource(res)->blocks,
-					      struct gpu_buddy_block, link);
-	} else {
-		/* The pages are not mapped if the device is gone. */
-		sgt = bo->ttm.ttm ? vnpu_tt_sgt(bo->ttm.ttm) : NULL;
-		if (!sgt)
-			return;
-		cur->sg = sgt->sgl;
-	}
-
-	cur->remaining = size;
-	if (!size)
-		return;
-
-	while (offset >= vnpu_res_length(cur)) {
-		offset -= vnpu_res_length(cur);
-		vnpu_res_step(cur);
-	}
-	vnpu_res_load(cur, offset);
-}
-
-void vnpu_res_first(struct vnpu_bo *bo, u64 offset, u64 size,
-		    struct vnpu_res_cursor *cur)
-{
-	dma_resv_assert_held(bo->ttm.base.resv);
-
-	vnpu_res_first_in(bo, bo->ttm.resource, offset, size, cur);
-}
-
-void vnpu_res_next(struct vnpu_res_cursor *cur, u64 n)
-{
-	cur->addr += n;
-	cur->size -= n;
-	cur->remaining -= n;
-	if (cur->size || !cur->remaining)
-		return;
-
-	vnpu_res_step(cur);
-	vnpu_res_load(cur, 0);
-}
-
-/* Page faults */
-
-/* Moves the BO to where the CPU can map it. @wait: set to a fence that comes first. */
-static vm_fault_t vnpu_bo_fault_move(struct vnpu_bo *bo, struct dma_fence **wait)
-{
-	struct ttm_operation_ctx ctx = {
-		.interruptible = true,
-		.no_wait_gpu = true,
-	};
-	struct vnpu_placement placement;
-	int ret;
-
-	if (vnpu_ttm_bo_is_visible(&bo->ttm))
-		return 0;
-	if (bo->ttm.pin_count)
-		return VM_FAULT_SIGBUS;
-
-	vnpu_placement_cpu(&placement, bo);
-	ret = ttm_bo_validate(&bo->ttm, &placement.base, &ctx);
-	if (ret == -EINTR || ret == -ERESTARTSYS || ret == -EAGAIN)
-		return VM_FAULT_NOPAGE;
-	if (ret == -ENOMEM)
-		return VM_FAULT_OOM;
-	if (ret == -EBUSY) {
-		*wait = vnpu_bo_pending(bo, DMA_RESV_USAGE_BOOKKEEP);
-		return *wait ? VM_FAULT_RETRY : VM_FAULT_NOPAGE;
-	}
-
-	return ret ? VM_FAULT_SIGBUS : 0;
-}
-
-/* @wait: set to a fence that has to signal first. */
-static vm_fault_t vnpu_bo_fault_reserved(struct vnpu_bo *bo, struct vm_fault *vmf,
-					 struct dma_fence **wait)
-{
-	struct vnpu_device *vdev = to_vnpu_device(bo->ttm.base.dev);
-	vm_fault_t ret;
-
-	vnpu_bo_check_content(bo);
-	if (bo->dirty && vnpu_bo_clear_again(bo))
-		return VM_FAULT_SIGBUS;
-
-	ret = vnpu_bo_fault_move(bo, wait);
-	if (ret)
-		return ret;
-
-	*wait = vnpu_bo_pending(bo, DMA_RESV_USAGE_KERNEL);
-	if (*wait)
-		return VM_FAULT_RETRY;
-
-	vnpu_bo_check_content(bo);
-	if (bo->lost || bo->dirty)
-		return VM_FAULT_SIGBUS;
-
-	vnpu_aperture_lock(vdev);
-	ret = ttm_bo_vm_fault_reserved(vmf, vmf->vma->vm_page_prot,
-				       TTM_BO_VM_NUM_PREFAULT);
-	up_read(&vdev->aperture_lock);
-
-	/* It may have been brought back from swap. */
-	if (ret == VM_FAULT_NOPAGE)
-		WRITE_ONCE(bo->region, bo->ttm.resource->mem_type);
-	return ret;
-}
-
-/*
- * Waits for @fence and consumes it, with neither the reservation held nor the
- * device entered: a job may keep it from signalling for long. If possible not
- * with the mmap lock held, either.
- */
-static vm_fault_t vnpu_bo_fault_wait(struct ttm_buffer_object *tbo, struct vm_fault *vmf,
-				     struct dma_fence *fence)
-{
-	vm_fault_t ret = VM_FAULT_NOPAGE;
-
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT) {
-		dma_resv_unlock(tbo->base.resv);
-		dma_fence_put(fence);
-		return VM_FAULT_RETRY;
-	}
-
-	if (fault_flag_allow_retry_first(vmf->flags)) {
-		/* The mapping may go, and the BO with it. */
-		drm_gem_object_get(&tbo->base);
-		mmap_read_unlock(vmf->vma->vm_mm);
-		dma_resv_unlock(tbo->base.resv);
-		drm_gem_object_put(&tbo->base);
-		ret = VM_FAULT_RETRY;
-	} else {
-		dma_resv_unlock(tbo->base.resv);
-	}
-
-	/* After a signal the fault is repeated, if there is still a need. */
-	dma_fence_wait(fence, true);
-	dma_fence_put(fence);
-	return ret;
-}
-
-static vm_fault_t vnpu_bo_fault(struct vm_fault *vmf)
-{
-	struct ttm_buffer_object *tbo = vmf->vma->vm_private_data;
-	struct dma_fence *wait = NULL;
-	vm_fault_t ret;
-	int idx;
-
-	ret = ttm_bo_vm_reserve(tbo, vmf);
-	if (ret)
-		return ret;
-
-	if (drm_dev_enter(tbo->base.dev, &idx)) {
-		ret = vnpu_bo_fault_reserved(ttm_to_vnpu_bo(tbo), vmf, &wait);
-		drm_dev_exit(idx);
-	} else {
-		ret = ttm_bo_vm_dummy_page(vmf, vmf->vma->vm_page_prot);
-	}
-	if (wait)
-		return vnpu_bo_fault_wait(tbo, vmf, wait);
-
-	/* The reservation was dropped together with the mmap lock. */
-	if (ret == VM_FAULT_RETRY && !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
-		return ret;
-
-	dma_resv_unlock(tbo->base.resv);
-	return ret;
-}
-
-/* Reservation held, content there. */
-static int vnpu_bo_access_pages(struct vnpu_bo *bo, unsigned long offset, u8 *buf, int len,
-				int write)
-{
-	int done, n, ret;
-
-	for (done = 0; done < len; done += n, offset += n) {
-		unsigned long at = offset_in_page(offset);
-		struct ttm_bo_kmap_obj map;
-		bool is_iomem;
-		u8 *page;
-
-		ret = ttm_bo_kmap(&bo->ttm, offset >> PAGE_SHIFT, 1, &map);
-		if (ret)
-			return ret;
-
-		n = min_t(unsigned long, len - done, PAGE_SIZE - at);
-		page = ttm_kmap_obj_virtual(&map, &is_iomem);
-		if (write)
-			memcpy(page + at, buf + done, n);
-		else
-			memcpy(buf + done, page + at, n);
-		ttm_bo_kunmap(&map);
-	}
-	return len;
-}
-
-/*
- * A debugger reads or writes a mapping of another process. That of TTM does not
- * wait for what is still being copied to pages.
- */
-static int vnpu_bo_vm_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
-			     int write)
-{
-	struct ttm_buffer_object *tbo = vma->vm_private_data;
-	struct vnpu_bo *bo = ttm_to_vnpu_bo(tbo);
-	unsigned long offset = addr - vma->vm_start +
-		((vma->vm_pgoff - drm_vma_node_start(&tbo->base.vma_node)) << PAGE_SHIFT);
-	int ret;
-
-	if (len < 1 || offset + len > tbo->base.size)
-		return -EIO;
-
-	ret = vnpu_bo_lock_settled(bo);
-	if (ret)
-		return ret;
-
-	if (bo->lost || bo->dirty)
-		ret = -EIO;
-	else if (tbo->resource->mem_type == TTM_PL_VRAM)
-		ret = tbo->bdev->funcs->access_memory(tbo, offset, buf, len, write);
-	else
-		ret = vnpu_bo_access_pages(bo, offset, buf, len, write);
-
-	dma_resv_unlock(tbo->base.resv);
-	return ret;
-}
-
-static const struct vm_operations_struct vnpu_bo_vm_ops = {
-	.fault = vnpu_bo_fault,
-	.open = ttm_bo_vm_open,
-	.close = ttm_bo_vm_close,
-	.access = vnpu_bo_vm_access,
-};
 
 /* GEM operations */
 
@@ -840,9 +443,15 @@ static const struct drm_gem_object_funcs vnpu_gem_funcs = {
 
 /* IOCTLs */
 
-/*
- * Checks all but @args->vm_id. A limit is the size of the memory: what is larger
- * can never fit.
+/**
+ * vnpu_bo_check_create() - Check arguments, all but the VM
+ * @args: Arguments.
+ * @vram_limit: Bytes of VRAM: what is larger can never fit.
+ * @visible_limit: Those that the CPU sees.
+ * @system_limit: Bytes of system memory.
+ * @size: Set to the size in whole pages.
+ *
+ * Return: 0, -EINVAL, -E2BIG.
  */
 int vnpu_bo_check_create(const struct drm_vnpu_bo_create *args, u64 vram_limit,
 			 u64 visible_limit, u64 system_limit, u64 *size)
@@ -981,54 +590,4 @@ int vnpu_ioctl_bo_mmap_offset(struct drm_device *drm, void *data,
 
 	vnpu_bo_put(bo);
 	return ret;
-}
-
-/* Statistics */
-
-enum vnpu_region { VNPU_REGION_VRAM, VNPU_REGION_SYSTEM, VNPU_NUM_REGIONS };
-
-static void vnpu_bo_account(struct vnpu_bo *bo,
-			    struct drm_memory_stats stats[VNPU_NUM_REGIONS])
-{
-	struct drm_gem_object *obj = &bo->ttm.base;
-	u32 where = READ_ONCE(bo->region);
-	enum vnpu_region home, now;
-
-	home = bo->placements & VNPU_PLACEMENT_VRAM ? VNPU_REGION_VRAM :
-							  VNPU_REGION_SYSTEM;
-	now = where == TTM_PL_VRAM ? VNPU_REGION_VRAM : VNPU_REGION_SYSTEM;
-
-	if (drm_gem_object_is_shared_for_memory_stats(obj))
-		stats[home].shared += obj->size;
-	else
-		stats[home].private += obj->size;
-
-	if (where != VNPU_REGION_NONE)
-		stats[now].resident += obj->size;
-
-	if (!dma_resv_test_signaled(obj->resv, DMA_RESV_USAGE_BOOKKEEP))
-		stats[now].active += obj->size;
-}
-
-void vnpu_bo_show_fdinfo(struct drm_printer *p, struct drm_file *file)
-{
-	static const char * const names[VNPU_NUM_REGIONS] = {
-		[VNPU_REGION_VRAM] = "vram",
-		[VNPU_REGION_SYSTEM] = "system",
-	};
-	struct drm_memory_stats stats[VNPU_NUM_REGIONS] = {};
-	struct drm_gem_object *obj;
-	int i;
-
-	spin_lock(&file->table_lock);
-	idr_for_each_entry(&file->object_idr, obj, i)
-		vnpu_bo_account(to_vnpu_bo(obj), stats);
-	spin_unlock(&file->table_lock);
-
-	for (i = 0; i < VNPU_NUM_REGIONS; i++)
-		drm_print_memory_stats(p, &stats[i],
-				       DRM_GEM_OBJECT_ACTIVE |
-				       DRM_GEM_OBJECT_RESIDENT |
-				       DRM_GEM_OBJECT_PURGEABLE,
-				       names[i]);
 }

@@ -17,13 +17,9 @@ struct dma_fence;
 struct dma_resv;
 struct drm_device;
 struct drm_file;
-struct drm_printer;
-struct gpu_buddy_block;
-struct scatterlist;
+struct drm_vnpu_bo_create;
 struct sg_table;
 struct ttm_operation_ctx;
-struct ttm_resource;
-struct ttm_tt;
 struct vnpu_device;
 
 /* vnpu_bo.region of a BO without memory. */
@@ -100,28 +96,6 @@ struct vnpu_bo {
 	bool import_dying;
 };
 
-/**
- * struct vnpu_res_cursor - Walks a range of a BO in contiguous segments
- */
-struct vnpu_res_cursor {
-	/** @addr: VRAM offset or DMA address of the segment. */
-	u64 addr;
-
-	/** @size: Bytes left of the segment, zero at the end of the range. */
-	u64 size;
-
-	/** @remaining: Bytes left of the range, the segment included. */
-	u64 remaining;
-
-	/** @vram: @addr is a VRAM offset. */
-	bool vram;
-
-	/* Private: where it is in the list of blocks or in the mapped pages. */
-	struct vnpu_device *vdev;
-	struct gpu_buddy_block *block;
-	struct scatterlist *sg;
-};
-
 #define to_vnpu_bo(obj) \
 	container_of(obj, struct vnpu_bo, ttm.base)
 #define ttm_to_vnpu_bo(bo) \
@@ -164,52 +138,20 @@ static inline struct vnpu_bo *vnpu_bo_lookup(struct drm_file *file, u32 handle)
 	return obj ? to_vnpu_bo(obj) : NULL;
 }
 
-/*
- * Reservation held: puts the BO where the device can use it; the work may still
- * be under way when it returns (KERNEL fences). -ENOSPC: no VRAM; -EIO: the
- * content was lost; -ENOMEM, -EINTR/-ERESTARTSYS.
- */
 int vnpu_bo_validate(struct vnpu_bo *bo, struct ttm_operation_ctx *ctx);
 
-/* Reservation held, BO validated: walk [offset, offset + size). */
-void vnpu_res_first(struct vnpu_bo *bo, u64 offset, u64 size,
-		    struct vnpu_res_cursor *cur);
-/* The same in a resource that the BO has or is about to get. */
-void vnpu_res_first_in(struct vnpu_bo *bo, struct ttm_resource *res, u64 offset,
-		       u64 size, struct vnpu_res_cursor *cur);
-/* Advance by @n bytes, at most cur->size. */
-void vnpu_res_next(struct vnpu_res_cursor *cur, u64 n);
-
-/*
- * Pinned, contiguous, CPU-visible VRAM with undefined content. Not to be touched
- * while a KERNEL fence is pending: what was there before is still moving.
- */
 struct vnpu_bo *vnpu_bo_create_kernel(struct vnpu_device *vdev, u64 size,
 				      u64 *vram_offset);
-/* May take the reservation: not from a signalling path. */
 void vnpu_bo_free_kernel(struct vnpu_bo *bo);
 
-/* For the TTM side. Reservation held but for the first. */
 bool vnpu_ttm_bo_is_vnpu(const struct ttm_buffer_object *tbo);
 void vnpu_bo_moved(struct vnpu_bo *bo);
-/* Consumes the reference of @fence. */
-void vnpu_bo_set_content(struct vnpu_bo *bo, struct dma_fence *fence);
-/* Looks at the content's fence, if it has signalled: sets lost or dirty. */
-void vnpu_bo_check_content(struct vnpu_bo *bo);
-/* Of a new place, or of the old one if the clear failed: queues a job. */
-int vnpu_bo_clear(struct vnpu_bo *bo, struct ttm_resource *res);
 int vnpu_bo_pin_system(struct vnpu_bo *bo);
-/* Both wait, interruptibly, with the reservation not held. */
-int vnpu_bo_wait_idle(struct vnpu_bo *bo);
-int vnpu_bo_wait_content(struct vnpu_bo *bo);
 
 int vnpu_ioctl_bo_create(struct drm_device *drm, void *data,
 			 struct drm_file *file);
 int vnpu_ioctl_bo_mmap_offset(struct drm_device *drm, void *data,
 			      struct drm_file *file);
-
-/* drm_driver.show_fdinfo, the memory part. */
-void vnpu_bo_show_fdinfo(struct drm_printer *p, struct drm_file *file);
 
 /**
  * struct vnpu_bo_args - What to create
@@ -245,12 +187,9 @@ struct vnpu_bo_args {
 	struct sg_table *sgt;
 };
 
-/* A BO without memory as yet, or an ERR_PTR; freed by vnpu_bo_put(). */
 struct vnpu_bo *vnpu_bo_create(struct vnpu_device *vdev,
 			       const struct vnpu_bo_args *args);
 
-/* Argument checks, apart for their unit tests. */
-struct drm_vnpu_bo_create;
 int vnpu_bo_check_create(const struct drm_vnpu_bo_create *args, u64 vram_limit,
 			 u64 visible_limit, u64 system_limit, u64 *size);
 

@@ -30,15 +30,25 @@
 /**
  * DOC: Locks
  *
- * Outermost first:
+ * Outermost first. What is in one item is not taken together, but where it says so.
  *
- * - vnpu_room.lock: see "Room in VRAM".
- * - reservations, of VMs and of BOs that are not private to one, by drm_exec or
- *   by TTM. They guard the address space of a VM and the order of the jobs of
- *   its queues.
- * - the locks of the memory managers: vnpu_ptpool.grow_lock, vnpu_migrate.lock,
- *   vnpu_vram_mgr.lock, vnpu_tt_mgr.lock, and innermost among them the spinlocks
- *   vnpu_ptpool.lock and vnpu_room.users_lock.
+ * - The mmap lock of a process, in page faults and by debuggers.
+ * - vnpu_room.lock: held by who makes BOs resident, see "Room in VRAM". No fence of a
+ *   user is waited for under it.
+ * - Reservations (dma_resv), of VMs and of BOs that are not private to one, by
+ *   drm_exec or by TTM, several with one ticket. That of a VM guards its address
+ *   space, its page tables, its lists of BOs and the order of the jobs of its queues;
+ *   that of a BO its place, its content and its part in VMs. No fence of a user is
+ *   waited for under them, but at the end of the device.
+ * - vnpu_ptpool.grow_lock: who adds page-table chunks. Reservations are only tried
+ *   inside.
+ * - ttm_global_mutex of TTM: when it swaps out; reservations are only tried inside.
+ * - vnpu_migrate.lock: jobs of the paging ring, and their order.
+ *   vnpu_vram_mgr.lock: the allocator of VRAM, and what is being vacated.
+ *   vnpu_tt_mgr.lock: pages that are mapped for the device, and imports.
+ * - vnpu_ptpool.lock: the bitmaps of page-table pages. vnpu_room.users_lock: who makes
+ *   BOs resident, and the memory that they found busy. Spinlocks, as is the lru_lock of
+ *   TTM, which guards the order of eviction.
  * - vnpu_device.aperture_lock: for reading while the CPU touches or maps VRAM,
  *   for writing when the PCI core is about to reset the function.
  * - vnpu_device.reset_lock: for reading while a job is handed to the hardware,
@@ -46,13 +56,19 @@
  *   signalling path of fences: no memory is allocated that has to be waited for,
  *   no fence waited for, no reservation taken.
  * - vnpu_device.rings_lock: which rings there are.
+ *   The lock of vnpu_device.vms: which contexts there are.
  * - vnpu_events.lock, vnpu_irq_vector.lock, vnpu_ring.lock, in this order, with
  *   interrupts off. Fences are signalled under the last.
+ *
+ * The locks of vnpu_file.vms and vnpu_file.queues guard the IDs of an open file and
+ * nothing is taken inside.
  *
  * The hardware is touched between drm_dev_enter() and drm_dev_exit() only, or,
  * to give back what belongs to it, under reset_lock after a look at
  * vnpu_device.gone. In both cases reset_lock is held, or aperture_lock for VRAM,
- * and vnpu_device.offline has been looked at: see vnpu_device_lock_read().
+ * and vnpu_device.offline has been looked at: see vnpu_device_lock_read(). What
+ * drm_dev_enter() takes is one for all devices of DRM, so nothing waits inside for
+ * what others do.
  */
 
 unsigned int vnpu_job_timeout_ms = 10000;

@@ -23,6 +23,7 @@
 #include "vnpu_hw.h"
 #include "vnpu_job.h"
 #include "vnpu_migrate.h"
+#include "vnpu_res.h"
 #include "vnpu_ring.h"
 #include "vnpu_vram.h"
 

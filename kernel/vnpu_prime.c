@@ -11,6 +11,7 @@
 #include <drm/ttm/ttm_bo.h>
 
 #include "vnpu_bo.h"
+#include "vnpu_content.h"
 #include "vnpu_device.h"
 #include "vnpu_prime.h"
 #include "vnpu_tt.h"

@@ -18,9 +18,11 @@
 #include <drm/ttm/ttm_pool.h>
 
 #include "vnpu_bo.h"
+#include "vnpu_content.h"
 #include "vnpu_device.h"
 #include "vnpu_migrate.h"
 #include "vnpu_prime.h"
+#include "vnpu_res.h"
 #include "vnpu_tt.h"
 #include "vnpu_ttm.h"
 #include "vnpu_vacate.h"

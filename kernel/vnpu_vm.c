@@ -19,6 +19,7 @@
 
 #include "vnpu_bind.h"
 #include "vnpu_bo.h"
+#include "vnpu_content.h"
 #include "vnpu_device.h"
 #include "vnpu_drv.h"
 #include "vnpu_lru.h"
