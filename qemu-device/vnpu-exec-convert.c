@@ -17,9 +17,11 @@ size_t vnpu_dtype_bytes(uint32_t dtype)
     case VNPU_DTYPE_F16:
     case VNPU_DTYPE_BF16:
         return 2;
-    default:
+    case VNPU_DTYPE_I32:
+    case VNPU_DTYPE_F32:
         return 4;
     }
+    return 0;
 }
 
 static inline float bits_to_f32(uint32_t bits)

@@ -88,8 +88,8 @@ static void eltwise_half(void *d, float *a, const float *b, size_t n,
     vnpu_from_f32(d, a, n, p->dtype);
 }
 
-static void step(VnpuExec *x, const VnpuEltwise *p, VnpuCursor *a,
-                 VnpuCursor *b, VnpuCursor *dst, size_t n)
+static void eltwise_step(VnpuExec *x, const VnpuEltwise *p, VnpuCursor *a,
+                         VnpuCursor *b, VnpuCursor *dst, size_t n)
 {
     size_t elem = vnpu_dtype_bytes(p->dtype);
     void *d = vnpu_cursor_write(dst, x->raw, n * elem, elem);
@@ -129,7 +129,7 @@ bool vnpu_exec_eltwise(VnpuExec *x, VnpuEltwise *p, const int *pause)
             p->count = done;
             break;
         }
-        step(x, p, &a, &b, &dst, vnpu_min(p->count - done, STEP_ELEMS));
+        eltwise_step(x, p, &a, &b, &dst, vnpu_min(p->count - done, STEP_ELEMS));
     }
     return true;
 }

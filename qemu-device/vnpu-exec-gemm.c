@@ -95,7 +95,7 @@ static Matrix matrix_in_place(VnpuSg sg, size_t rows, size_t cols)
 }
 
 /* Gather and convert: i8 to int16_t, else to float. */
-static void read_row(Gemm *g, VnpuCursor *cur, void *dst, size_t count)
+static void gemm_read_row(Gemm *g, VnpuCursor *cur, void *dst, size_t count)
 {
     const void *src = vnpu_cursor_read(cur, g->x->raw, count * g->elem,
                                        g->elem);
@@ -113,7 +113,7 @@ static void read_row(Gemm *g, VnpuCursor *cur, void *dst, size_t count)
 }
 
 /* Where the panel's part of b starts */
-static VnpuCursor b_start(const Gemm *g)
+static VnpuCursor gemm_b_start(const Gemm *g)
 {
     size_t row = g->p->trans_b ? g->j0 : g->k0;
     size_t col = g->p->trans_b ? g->k0 : g->j0;
@@ -123,7 +123,7 @@ static VnpuCursor b_start(const Gemm *g)
 }
 
 /* As many elements of the next row of the panel, or of the first one */
-static void read_b(Gemm *g, VnpuCursor *cur, void *dst, bool first)
+static void gemm_read_b(Gemm *g, VnpuCursor *cur, void *dst, bool first)
 {
     size_t cols = g->p->trans_b ? g->p->k : g->p->n;
     size_t count = g->p->trans_b ? g->kb : g->nb;
@@ -131,20 +131,20 @@ static void read_b(Gemm *g, VnpuCursor *cur, void *dst, bool first)
     if (!first) {
         vnpu_cursor_skip(cur, (cols - count) * g->elem);
     }
-    read_row(g, cur, dst, count);
+    gemm_read_row(g, cur, dst, count);
 }
 
 /* The panel for BLAS: rows as they are stored. */
-static bool pack_b_rows(Gemm *g)
+static bool gemm_pack_b_rows(Gemm *g)
 {
-    VnpuCursor cur = b_start(g);
+    VnpuCursor cur = gemm_b_start(g);
     size_t rows = g->p->trans_b ? g->nb : g->kb;
 
     for (size_t i = 0; i < rows; i++) {
         if (vnpu_exec_aborted(g->x)) {
             return false;
         }
-        read_b(g, &cur, g->x->panel_b + i * g->panel_ld, !i);
+        gemm_read_b(g, &cur, g->x->panel_b + i * g->panel_ld, !i);
     }
     return true;
 }
@@ -177,9 +177,9 @@ static void strips_put_column(Gemm *g, size_t j, const float *column)
 }
 
 /* The panel in strips of GEMM_STRIP columns. */
-static bool pack_b_strips(Gemm *g)
+static bool gemm_pack_b_strips(Gemm *g)
 {
-    VnpuCursor cur = b_start(g);
+    VnpuCursor cur = gemm_b_start(g);
     size_t rows = g->p->trans_b ? g->nb : g->kb;
     float *row = g->x->step[0];
 
@@ -191,7 +191,7 @@ static bool pack_b_strips(Gemm *g)
         if (vnpu_exec_aborted(g->x)) {
             return false;
         }
-        read_b(g, &cur, row, !i);
+        gemm_read_b(g, &cur, row, !i);
         if (g->p->trans_b) {
             strips_put_column(g, i, row);
         } else {
@@ -202,11 +202,11 @@ static bool pack_b_strips(Gemm *g)
 }
 
 /* The panel as nb rows of kb int16_t; a little apart, for the cache's sake. */
-static bool pack_b_i16(Gemm *g)
+static bool gemm_pack_b_i16(Gemm *g)
 {
     int16_t *panel = (int16_t *)g->x->panel_b;
     int16_t *row = (int16_t *)g->x->step[0];
-    VnpuCursor cur = b_start(g);
+    VnpuCursor cur = gemm_b_start(g);
     size_t rows = g->p->trans_b ? g->nb : g->kb;
 
     for (size_t i = 0; i < rows; i++) {
@@ -214,10 +214,10 @@ static bool pack_b_i16(Gemm *g)
             return false;
         }
         if (g->p->trans_b) {
-            read_b(g, &cur, panel + i * g->panel_ld, !i);
+            gemm_read_b(g, &cur, panel + i * g->panel_ld, !i);
             continue;
         }
-        read_b(g, &cur, row, !i);
+        gemm_read_b(g, &cur, row, !i);
         for (size_t j = 0; j < g->nb; j++) {
             panel[j * g->panel_ld + i] = row[j];
         }
@@ -228,9 +228,9 @@ static bool pack_b_i16(Gemm *g)
 static bool gemm_pack_panel(Gemm *g)
 {
     if (g->p->dtype == VNPU_DTYPE_I8) {
-        return pack_b_i16(g);
+        return gemm_pack_b_i16(g);
     }
-    return g->blas ? pack_b_rows(g) : pack_b_strips(g);
+    return g->blas ? gemm_pack_b_rows(g) : gemm_pack_b_strips(g);
 }
 
 static size_t gemm_panel_ld(const Gemm *g)
@@ -242,7 +242,7 @@ static size_t gemm_panel_ld(const Gemm *g)
 }
 
 /* Make the panel, unless it is the one that is there */
-static bool pack_b(Gemm *g)
+static bool gemm_pack_b(Gemm *g)
 {
     VnpuPanel *have = &g->x->panel;
     VnpuPanel want = {
@@ -266,7 +266,7 @@ static bool pack_b(Gemm *g)
 }
 
 /* The next mb rows of a, of the slice's depth, GEMM_KB apart. */
-static void pack_a(Gemm *g, size_t mb)
+static void gemm_pack_a(Gemm *g, size_t mb)
 {
     VnpuCursor cur = g->a_rows;
     size_t elem = g->p->dtype == VNPU_DTYPE_I8 ? sizeof(int16_t)
@@ -276,7 +276,8 @@ static void pack_a(Gemm *g, size_t mb)
         if (i) {
             vnpu_cursor_skip(&cur, (g->p->k - g->kb) * g->elem);
         }
-        read_row(g, &cur, (char *)g->x->block_a + i * GEMM_KB * elem, g->kb);
+        gemm_read_row(g, &cur, (char *)g->x->block_a + i * GEMM_KB * elem,
+                      g->kb);
     }
 }
 
@@ -288,7 +289,7 @@ static void multiply_blas(Gemm *g, Matrix c, size_t i0, size_t mb, bool add)
     if (g->a.base) {
         a = (Matrix) { g->a.base + i0 * g->a.ld + g->k0, g->a.ld };
     } else {
-        pack_a(g, mb);
+        gemm_pack_a(g, mb);
     }
     if (g->b.base) {
         b = g->b;
@@ -306,7 +307,7 @@ static bool multiply_loops(Gemm *g, size_t mb, bool add)
     if (!add) {
         memset(x->block_c, 0, mb * GEMM_LDC * sizeof(*x->block_c));
     }
-    pack_a(g, mb);
+    gemm_pack_a(g, mb);
     for (size_t i = 0; i < mb; i += GEMM_LOOP_ROWS) {
         size_t rows = vnpu_min(mb - i, GEMM_LOOP_ROWS);
         float *c = x->block_c + i * GEMM_LDC;
@@ -326,7 +327,7 @@ static bool multiply_loops(Gemm *g, size_t mb, bool add)
     return true;
 }
 
-static void finish_f32(Gemm *g, Matrix c, size_t mb)
+static void gemm_finish_f32(Gemm *g, Matrix c, size_t mb)
 {
     for (size_t i = 0; i < mb; i++) {
         float *row = c.base + i * c.ld;
@@ -344,7 +345,7 @@ static void finish_f32(Gemm *g, Matrix c, size_t mb)
     }
 }
 
-static void finish_i32(Gemm *g, Matrix c, size_t mb)
+static void gemm_finish_i32(Gemm *g, Matrix c, size_t mb)
 {
     const uint32_t *bias = (const uint32_t *)g->bias_now;
 
@@ -365,7 +366,7 @@ static void finish_i32(Gemm *g, Matrix c, size_t mb)
 }
 
 /* Step over what lies between two rows of the block column. */
-static void next_c_row(Gemm *g)
+static void gemm_next_c_row(Gemm *g)
 {
     if (g->c_started) {
         vnpu_cursor_skip(&g->c_rows, (g->p->n - g->nb) * sizeof(float));
@@ -373,7 +374,7 @@ static void next_c_row(Gemm *g)
     g->c_started = true;
 }
 
-static void load_c(Gemm *g, size_t mb)
+static void gemm_load_c(Gemm *g, size_t mb)
 {
     VnpuCursor start = g->c_rows;
     bool started = g->c_started;
@@ -381,7 +382,7 @@ static void load_c(Gemm *g, size_t mb)
     for (size_t i = 0; i < mb; i++) {
         float *row = g->x->block_c + i * GEMM_LDC;
 
-        next_c_row(g);
+        gemm_next_c_row(g);
         vnpu_cursor_get(&g->c_rows, row, g->nb * sizeof(*row));
         vnpu_exec_swap(row, g->nb * sizeof(*row), sizeof(*row));
     }
@@ -389,23 +390,23 @@ static void load_c(Gemm *g, size_t mb)
     g->c_started = started;
 }
 
-static void store_c(Gemm *g, size_t mb)
+static void gemm_store_c(Gemm *g, size_t mb)
 {
     for (size_t i = 0; i < mb; i++) {
         float *row = g->x->block_c + i * GEMM_LDC;
 
-        next_c_row(g);
+        gemm_next_c_row(g);
         vnpu_exec_swap(row, g->nb * sizeof(*row), sizeof(*row));
         vnpu_cursor_put(&g->c_rows, row, g->nb * sizeof(*row));
     }
 }
 
-static void finish(Gemm *g, Matrix c, size_t mb)
+static void gemm_finish(Gemm *g, Matrix c, size_t mb)
 {
     if (g->p->dtype == VNPU_DTYPE_I8) {
-        finish_i32(g, c, mb);
+        gemm_finish_i32(g, c, mb);
     } else {
-        finish_f32(g, c, mb);
+        gemm_finish_f32(g, c, mb);
     }
 }
 
@@ -421,7 +422,7 @@ static bool gemm_step(Gemm *g, size_t i0, size_t mb)
     if (g->c.base) {
         c = (Matrix) { g->c.base + i0 * g->c.ld + g->j0, g->c.ld };
     } else if (add) {
-        load_c(g, mb);
+        gemm_load_c(g, mb);
     }
     if (g->blas) {
         multiply_blas(g, c, i0, mb, add);
@@ -429,20 +430,20 @@ static bool gemm_step(Gemm *g, size_t i0, size_t mb)
         return false;
     }
     if (g->k0 + g->kb == g->p->k) {
-        finish(g, c, mb);
+        gemm_finish(g, c, mb);
     }
     if (!g->c.base) {
-        store_c(g, mb);
+        gemm_store_c(g, mb);
     }
     return true;
 }
 
 /* Make what the steps of a slice share, from row @i0 on */
-static bool slice_start(Gemm *g, size_t i0)
+static bool gemm_slice_start(Gemm *g, size_t i0)
 {
     const VnpuGemm *p = g->p;
 
-    if (!pack_b(g)) {
+    if (!gemm_pack_b(g)) {
         return false;
     }
     g->bias_now = NULL;
@@ -463,7 +464,7 @@ static bool gemm_slice(Gemm *g, size_t i0, uint64_t *done, const int *pause)
 {
     size_t m = g->p->m;
 
-    if (!slice_start(g, i0)) {
+    if (!gemm_slice_start(g, i0)) {
         return false;
     }
     for (;;) {
@@ -479,7 +480,7 @@ static bool gemm_slice(Gemm *g, size_t i0, uint64_t *done, const int *pause)
     }
 }
 
-static uint64_t steps_of(uint32_t dim, uint32_t size)
+static uint64_t gemm_steps_of(uint32_t dim, uint32_t size)
 {
     return (dim + size - 1) / size;
 }
@@ -491,7 +492,8 @@ uint32_t vnpu_exec_gemm_unit(void)
 
 uint64_t vnpu_exec_gemm_steps(uint32_t m, uint32_t n, uint32_t k)
 {
-    return steps_of(m, GEMM_MB) * steps_of(n, GEMM_NB) * steps_of(k, GEMM_KB);
+    return gemm_steps_of(m, GEMM_MB) * gemm_steps_of(n, GEMM_NB) *
+           gemm_steps_of(k, GEMM_KB);
 }
 
 bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
@@ -503,8 +505,8 @@ bool vnpu_exec_gemm_some(VnpuExec *x, const VnpuGemm *p, uint64_t *done,
         .elem = vnpu_dtype_bytes(p->dtype),
         .blas = x->blas && p->dtype != VNPU_DTYPE_I8,
     };
-    uint64_t rows = steps_of(p->m, GEMM_MB);
-    uint64_t slices = steps_of(p->k, GEMM_KB);
+    uint64_t rows = gemm_steps_of(p->m, GEMM_MB);
+    uint64_t slices = gemm_steps_of(p->k, GEMM_KB);
     uint64_t total = vnpu_exec_gemm_steps(p->m, p->n, p->k);
 
     _Static_assert(GEMM_NB <= STEP_ELEMS && GEMM_NB % GEMM_STRIP == 0 &&

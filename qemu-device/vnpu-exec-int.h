@@ -144,8 +144,6 @@ void *vnpu_cursor_write(const VnpuCursor *c, void *scratch, size_t len,
                         size_t elem);
 void vnpu_cursor_commit(VnpuCursor *c, void *where, size_t len, size_t elem);
 
-size_t vnpu_dtype_bytes(uint32_t dtype);
-
 /* f16, bf16 or f32 to f32; @src is aligned to its element */
 void vnpu_to_f32(float *dst, const void *src, size_t count, uint32_t dtype);
 /* f32 to f16, bf16 or f32, to the nearest even; NaN stays a quiet NaN */

@@ -20,22 +20,22 @@ typedef union Acc {
     ACC_LOW(int32_t, imax);
 } Acc;
 
-static bool is_int(uint32_t dtype)
+static bool reduce_is_int(uint32_t dtype)
 {
     return dtype == VNPU_DTYPE_I8 || dtype == VNPU_DTYPE_I32;
 }
 
-static Acc acc_start(const VnpuReduce *p)
+static Acc reduce_acc_start(const VnpuReduce *p)
 {
     bool sum = p->op == VNPU_REDUCE_OP_SUM;
 
-    if (is_int(p->dtype)) {
+    if (reduce_is_int(p->dtype)) {
         return sum ? (Acc) { .isum = 0 } : (Acc) { .imax = INT32_MIN };
     }
     return sum ? (Acc) { .sum = 0 } : (Acc) { .max = -__builtin_inff() };
 }
 
-static Acc add_i8(Acc acc, const int8_t *v, size_t n, bool sum)
+static Acc reduce_add_i8(Acc acc, const int8_t *v, size_t n, bool sum)
 {
     if (sum) {
         for (size_t i = 0; i < n; i++) {
@@ -49,7 +49,7 @@ static Acc add_i8(Acc acc, const int8_t *v, size_t n, bool sum)
     return acc;
 }
 
-static Acc add_i32(Acc acc, const int32_t *v, size_t n, bool sum)
+static Acc reduce_add_i32(Acc acc, const int32_t *v, size_t n, bool sum)
 {
     if (sum) {
         for (size_t i = 0; i < n; i++) {
@@ -81,7 +81,7 @@ static double sum_f32(const float *v, size_t n)
     return (s0 + s1) + (s2 + s3);
 }
 
-static Acc add_f32(Acc acc, const float *v, size_t n, bool sum)
+static Acc reduce_add_f32(Acc acc, const float *v, size_t n, bool sum)
 {
     if (sum) {
         acc.sum += sum_f32(v, n);
@@ -97,26 +97,26 @@ static Acc add_f32(Acc acc, const float *v, size_t n, bool sum)
 }
 
 /* @v: as read for i8 and i32, already f32 for the float types */
-static Acc acc_add(const VnpuReduce *p, Acc acc, const void *v, size_t first,
-                   size_t n)
+static Acc reduce_acc_add(const VnpuReduce *p, Acc acc, const void *v,
+                          size_t first, size_t n)
 {
     bool sum = p->op == VNPU_REDUCE_OP_SUM;
 
     switch (p->dtype) {
     case VNPU_DTYPE_I8:
-        return add_i8(acc, (const int8_t *)v + first, n, sum);
+        return reduce_add_i8(acc, (const int8_t *)v + first, n, sum);
     case VNPU_DTYPE_I32:
-        return add_i32(acc, (const int32_t *)v + first, n, sum);
+        return reduce_add_i32(acc, (const int32_t *)v + first, n, sum);
     default:
-        return add_f32(acc, (const float *)v + first, n, sum);
+        return reduce_add_f32(acc, (const float *)v + first, n, sum);
     }
 }
 
-static void acc_store(const VnpuReduce *p, Acc acc, VnpuCursor *dst)
+static void reduce_acc_store(const VnpuReduce *p, Acc acc, VnpuCursor *dst)
 {
     bool sum = p->op == VNPU_REDUCE_OP_SUM;
 
-    if (is_int(p->dtype)) {
+    if (reduce_is_int(p->dtype)) {
         uint32_t value = sum ? acc.isum : (uint32_t)acc.imax;
 
         vnpu_exec_swap(&value, sizeof(value), sizeof(value));
@@ -129,8 +129,8 @@ static void acc_store(const VnpuReduce *p, Acc acc, VnpuCursor *dst)
     }
 }
 
-static const void *read_step(VnpuExec *x, const VnpuReduce *p,
-                             VnpuCursor *src, size_t n)
+static const void *reduce_read_step(VnpuExec *x, const VnpuReduce *p,
+                                    VnpuCursor *src, size_t n)
 {
     size_t elem = vnpu_dtype_bytes(p->dtype);
     const void *v = vnpu_cursor_read(src, x->step[0], n * elem, elem);
@@ -144,9 +144,9 @@ static const void *read_step(VnpuExec *x, const VnpuReduce *p,
 
 _Static_assert(sizeof(Acc) == sizeof(((VnpuReduce *)0)->carry), "carry");
 
-static Acc acc_first(const VnpuReduce *p)
+static Acc reduce_acc_first(const VnpuReduce *p)
 {
-    Acc acc = acc_start(p);
+    Acc acc = reduce_acc_start(p);
 
     if (p->skip) {
         memcpy(&acc, &p->carry, sizeof(acc));
@@ -160,7 +160,7 @@ bool vnpu_exec_reduce(VnpuExec *x, VnpuReduce *p, const int *pause)
     VnpuCursor dst = vnpu_cursor(p->dst, 0);
     uint64_t left = p->count;
     uint64_t row_left = p->cols - p->skip;
-    Acc acc = acc_first(p);
+    Acc acc = reduce_acc_first(p);
 
     while (left) {
         size_t n = vnpu_min(left, STEP_ELEMS);
@@ -169,16 +169,16 @@ bool vnpu_exec_reduce(VnpuExec *x, VnpuReduce *p, const int *pause)
         if (vnpu_exec_aborted(x)) {
             return false;
         }
-        v = read_step(x, p, &src, n);
+        v = reduce_read_step(x, p, &src, n);
         for (size_t done = 0; done < n;) {
             size_t part = vnpu_min(n - done, row_left);
 
-            acc = acc_add(p, acc, v, done, part);
+            acc = reduce_acc_add(p, acc, v, done, part);
             done += part;
             row_left -= part;
             if (!row_left) {
-                acc_store(p, acc, &dst);
-                acc = acc_start(p);
+                reduce_acc_store(p, acc, &dst);
+                acc = reduce_acc_start(p);
                 row_left = p->cols;
             }
         }

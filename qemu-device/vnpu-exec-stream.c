@@ -35,7 +35,7 @@ static void stream_lines(char *dst, const char *src, size_t lines)
     _mm_sfence();
 }
 
-static bool overlap(const char *a, const char *b, size_t n)
+static bool stream_overlap(const char *a, const char *b, size_t n)
 {
     return a < b + n && b < a + n;
 }
@@ -46,7 +46,7 @@ void vnpu_stream(void *to, const void *from, size_t n)
     const char *src = from;
     size_t head = -(uintptr_t)dst % LINE;
 
-    if (n < head + LINE || overlap(dst, src, n)) {
+    if (n < head + LINE || stream_overlap(dst, src, n)) {
         memmove(dst, src, n);
         return;
     }

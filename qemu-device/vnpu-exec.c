@@ -97,7 +97,7 @@ void vnpu_exec_swap(void *p, size_t len, size_t elem)
     }
 }
 
-static bool in_place(const VnpuCursor *c, size_t len, size_t elem)
+static bool cursor_in_place(const VnpuCursor *c, size_t len, size_t elem)
 {
     return vnpu_cursor_run(c) >= len && (!VNPU_EXEC_SWAP || elem == 1) &&
            (uintptr_t)vnpu_cursor_ptr(c) % elem == 0;
@@ -108,7 +108,7 @@ const void *vnpu_cursor_read(VnpuCursor *c, void *scratch, size_t len,
 {
     const void *p = scratch;
 
-    if (in_place(c, len, elem)) {
+    if (cursor_in_place(c, len, elem)) {
         p = vnpu_cursor_ptr(c);
         vnpu_cursor_skip(c, len);
     } else {
@@ -121,7 +121,7 @@ const void *vnpu_cursor_read(VnpuCursor *c, void *scratch, size_t len,
 void *vnpu_cursor_write(const VnpuCursor *c, void *scratch, size_t len,
                         size_t elem)
 {
-    return in_place(c, len, elem) ? vnpu_cursor_ptr(c) : scratch;
+    return cursor_in_place(c, len, elem) ? vnpu_cursor_ptr(c) : scratch;
 }
 
 void vnpu_cursor_commit(VnpuCursor *c, void *where, size_t len, size_t elem)

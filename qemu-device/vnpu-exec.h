@@ -121,6 +121,9 @@ typedef struct VnpuExec VnpuExec;
 VnpuExec *vnpu_exec_new(const int *abort);
 void vnpu_exec_free(VnpuExec *x);
 
+/* Bytes of an element, zero if there is no such type */
+size_t vnpu_dtype_bytes(uint32_t dtype);
+
 /* f32 products run on a BLAS library; the reference is used otherwise */
 bool vnpu_exec_have_blas(void);
 

@@ -24,7 +24,7 @@ static uint64_t gemm_operand_len(const GemmOperand *m)
 static void gemm_operands(const VnpuJob *job, GemmOperand op[VNPU_OPERANDS])
 {
     const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
-    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t size = vnpu_dtype_bytes(L32(p->dtype));
     uint64_t m = L32(p->m), n = L32(p->n), k = L32(p->k);
     bool trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B;
 
@@ -51,7 +51,7 @@ static bool gemm_params(const VnpuJob *job, VnpuFault *f)
     uint32_t dtype = L32(p->dtype), act = L32(p->activation);
     uint32_t b_cols = L32(trans_b ? p->k : p->n);
 
-    if (!packet_dtype_size(dtype) || dtype == VNPU_DTYPE_I32 ||
+    if (!vnpu_dtype_bytes(dtype) || dtype == VNPU_DTYPE_I32 ||
         (act != VNPU_ACTIVATION_NONE && act != VNPU_ACTIVATION_RELU) ||
         !gemm_dim(L32(p->m)) || !gemm_dim(L32(p->n)) || !gemm_dim(L32(p->k)) ||
         !gemm_dim(L32(p->lda)) || L32(p->lda) < L32(p->k) ||
@@ -65,7 +65,7 @@ static bool gemm_params(const VnpuJob *job, VnpuFault *f)
 static bool gemm_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_gemm *p = &job->pkt.gemm;
-    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t size = vnpu_dtype_bytes(L32(p->dtype));
     GemmOperand op[VNPU_OPERANDS];
 
     if (p->reserved || (p->bias && !(job->flags & VNPU_GEMM_FLAG_BIAS))) {
@@ -118,7 +118,7 @@ typedef struct GemmPart {
 static void gemm_part_operands(const VnpuJob *job, const GemmPart *part,
                                GemmOperand op[VNPU_OPERANDS])
 {
-    uint64_t size = packet_dtype_size(L32(job->pkt.gemm.dtype));
+    uint64_t size = vnpu_dtype_bytes(L32(job->pkt.gemm.dtype));
     bool trans_b = job->flags & VNPU_GEMM_FLAG_TRANS_B;
     const GemmRange *rows[] = {
         &part->m, trans_b ? &part->n : &part->k, &part->m, NULL,
@@ -289,7 +289,7 @@ static bool eltwise_askew(uint64_t dst, uint64_t src, uint64_t len)
 static bool eltwise_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_eltwise *p = &job->pkt.eltwise;
-    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t size = vnpu_dtype_bytes(L32(p->dtype));
     uint64_t a = L64(p->a), b = L64(p->b), dst = L64(p->dst);
     uint32_t op = L32(p->op);
     uint64_t len;
@@ -319,7 +319,7 @@ static bool eltwise_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 static bool eltwise_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_eltwise *p = &job->pkt.eltwise;
-    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t size = vnpu_dtype_bytes(L32(p->dtype));
     uint64_t at = job->pos * size, len;
 
     job->part = MIN(job->total - job->pos, packet_part_bytes(c) / size);
@@ -369,7 +369,7 @@ const VnpuPacketOp vnpu_op_eltwise = {
 static bool reduce_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_reduce *p = &job->pkt.reduce;
-    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t size = vnpu_dtype_bytes(L32(p->dtype));
     uint64_t cols = L32(p->cols);
     uint32_t op = L32(p->op);
 
@@ -391,7 +391,7 @@ static bool reduce_check(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 static bool reduce_prepare(VnpuCore *c, VnpuJob *job, VnpuFault *f)
 {
     const struct vnpu_pkt_reduce *p = &job->pkt.reduce;
-    uint64_t size = packet_dtype_size(L32(p->dtype));
+    uint64_t size = vnpu_dtype_bytes(L32(p->dtype));
     uint64_t cols = L32(p->cols);
     uint64_t row = job->pos / cols, skip = job->pos % cols;
     uint64_t rows;

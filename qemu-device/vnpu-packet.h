@@ -67,21 +67,6 @@ static inline bool packet_aligned(uint64_t addr, uint64_t to, VnpuFault *f)
     return true;
 }
 
-static inline uint32_t packet_dtype_size(uint32_t dtype)
-{
-    switch (dtype) {
-    case VNPU_DTYPE_I8:
-        return 1;
-    case VNPU_DTYPE_F16:
-    case VNPU_DTYPE_BF16:
-        return 2;
-    case VNPU_DTYPE_I32:
-    case VNPU_DTYPE_F32:
-        return 4;
-    }
-    return 0;
-}
-
 static inline bool packet_overlap(uint64_t a, uint64_t alen, uint64_t b,
                                   uint64_t blen)
 {
