@@ -243,8 +243,8 @@
 #define VNPU_CTX_CONTROL_VALID_MASK		0x1u
 
 /*
- * one block a queue; BASE, CONFIG, CONTEXT and VECTOR are ignored while
- * enabled, and until the last packet has ended after that
+ * one block a queue; BASE, CONFIG but for PRIORITY, CONTEXT and VECTOR are
+ * ignored while enabled, and until the last packet has ended after that
  */
 #define VNPU_QUEUE_BASE				0x8000
 #define VNPU_QUEUE_STRIDE			0x80

@@ -348,9 +348,22 @@ static bool reg_queue_config_write(VnpuQueue *q, uint32_t reg, uint32_t val)
     }
 }
 
+/* The same while the queue may run: its priority counts from the next turn */
+static bool reg_queue_priority_write(VnpuQueue *q, uint32_t reg, uint32_t val)
+{
+    uint32_t mask = VNPU_QUEUE_CONFIG_PRIORITY_MASK;
+
+    if (reg != VNPU_QUEUE_REG_CONFIG) {
+        return false;
+    }
+    q->config = (q->config & ~mask) | (val & mask);
+    return true;
+}
+
 static void reg_queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
 {
     VnpuQueue *q = &c->queue[n];
+    bool busy, known;
 
     if (n >= c->nqueues) {
         reg_unknown_write(c, VNPU_QUEUE(n) + reg, val);
@@ -365,8 +378,10 @@ static void reg_queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
         return;
     }
     /* its last packet may still run after disabling */
-    if (q->enabled || q->running || vnpu_queue_parted(q) ||
-        !reg_queue_config_write(q, reg, val)) {
+    busy = q->enabled || q->running || vnpu_queue_parted(q);
+    known = busy ? reg_queue_priority_write(q, reg, val) :
+                   reg_queue_config_write(q, reg, val);
+    if (!known) {
         reg_unknown_write(c, VNPU_QUEUE(n) + reg, val);
     }
 }

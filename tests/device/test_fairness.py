@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vnpu.hw import const, pte
+from vnpu.hw import const, pte, regs
 from vnpu.hw.codes import EngineType, Fault, Priority
 from vnpu.hw.packets import Copy, Copy2d, Fill, Gemm, Nop, Reduce, RingIndirect
 from vnpu.hw.regs import EngineReg, QueueReg
@@ -94,6 +94,29 @@ def test_important_packet_waits_for_a_step_of_a_product(npu, ctx, wide):
         high.run(Reduce(op="SUM", dtype="F32", src=small, dst=small, rows=4, cols=4))
     assert low.fault == Fault.NONE and not low.signaled(1)
     low.reset()
+
+
+def test_priority_changes_between_parts(npu):
+    """A queue that is kept from its engine half way gets it back when it counts for more."""
+    low, high = npu.queue(2, priority=Priority.LOW), npu.queue(3)
+    packet = Copy2d(
+        rows=1 << 23, src=0x100000, dst=PHYS_VRAM, src_stride=2, dst_stride=4, row_bytes=1
+    )
+    low.submit(*[packet] * 30)
+    npu.until(lambda: low.read32(QueueReg.PROGRESS) > 2, "some parts")
+    high.submit(*[packet] * 30)
+    npu.until(lambda: high.read32(QueueReg.PROGRESS) > 2, "its turn")
+    before = low.read32(QueueReg.PROGRESS)
+    npu.until(lambda: high.read32(QueueReg.PROGRESS) > 20, "some parts")
+    assert low.read32(QueueReg.PROGRESS) == before
+    low.write32(QueueReg.CONFIG, regs.pack("QUEUE.CONFIG", PRIORITY=Priority.HIGH))
+    npu.until(lambda: low.read32(QueueReg.PROGRESS) > before + 2, "its turn")
+    assert low.read32(QueueReg.CONFIG) == regs.pack(
+        "QUEUE.CONFIG", LOG2=low.log2, ENGINE=low.engine, PRIORITY=Priority.HIGH
+    )
+    assert not high.signaled(1)
+    for queue in (low, high):
+        queue.reset()
 
 
 def test_long_packet_shows_progress(npu):

@@ -180,8 +180,9 @@ def test_queue_configuration_is_fixed_while_enabled(npu):
     registers = (QueueReg.BASE_LO, QueueReg.BASE_HI, QueueReg.CONFIG, QueueReg.CONTEXT,
                  QueueReg.VECTOR)  # fmt: skip
     before = [queue.read32(reg) for reg in registers]
+    priority = queue.config & REGISTERS["QUEUE.CONFIG"].fields["PRIORITY"].mask
     for reg in registers:
-        queue.write32(reg, 0x7)
+        queue.write32(reg, 0x7 | priority)
     assert [queue.read32(reg) for reg in registers] == before
     queue.enable(False)
     queue.write32(QueueReg.CONTEXT, 7)
