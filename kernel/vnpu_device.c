@@ -104,6 +104,17 @@ void vnpu_aperture_lock(struct vnpu_device *vdev)
 	}
 }
 
+bool vnpu_device_answers(struct vnpu_device *vdev)
+{
+	bool answers;
+
+	vnpu_aperture_lock(vdev);
+	answers = vnpu_read32(vdev, VNPU_REG_ID) == VNPU_MAGIC;
+	up_read(&vdev->aperture_lock);
+
+	return answers;
+}
+
 static u32 vnpu_engine_class_type(u32 engine_class)
 {
 	return engine_class == DRM_VNPU_ENGINE_COPY ? VNPU_ENGINE_TYPE_COPY :
@@ -298,8 +309,8 @@ void vnpu_device_timestamp(struct vnpu_device *vdev, u64 *device_ns, u64 *cpu_ns
 /*
  * Give up the PCI device: at unbind, or because probe failed later on. Files may
  * still be open. After drm_dev_unplug() nobody is between drm_dev_enter() and
- * drm_dev_exit(), and nobody will be. Each job that the hardware had gets its
- * fence signalled with ENODEV here, each later one by its run_job, and memory
+ * drm_dev_exit(), and nobody will be. Each job that the hardware had not finished
+ * gets its fence signalled with ENODEV here, each later one by its run_job, and memory
  * that the device could write is given back while the device can still be told.
  */
 static void vnpu_device_unplug(void *data)
@@ -318,6 +329,7 @@ static void vnpu_device_unplug(void *data)
 	for (i = 0; i < vdev->num_queues; i++) {
 		if (!vdev->rings[i])
 			continue;
+		vnpu_ring_process(vdev->rings[i]);
 		vnpu_ring_fail(vdev->rings[i], -ENODEV, -ENODEV);
 		vnpu_ring_hw_fini(vdev->rings[i]);
 	}

@@ -220,6 +220,17 @@ void vnpu_device_lock_write(struct vnpu_device *vdev);
 void vnpu_aperture_lock(struct vnpu_device *vdev);
 
 /**
+ * vnpu_device_answers() - Whether what was read from VRAM before can be believed
+ * @vdev: Device; between drm_dev_enter() and drm_dev_exit().
+ *
+ * A device that has fallen off the bus reads as all ones, and takes no writes.
+ * Takes vnpu_device.aperture_lock.
+ *
+ * Return: true if the device was there when it was called.
+ */
+bool vnpu_device_answers(struct vnpu_device *vdev);
+
+/**
  * vnpu_aperture_map() - Map a part of VRAM for the CPU
  * @vdev: Device.
  * @offset: VRAM offset; the CPU has to be able to see all of the part.

@@ -96,6 +96,8 @@ static int vnpu_open(struct drm_device *drm, struct drm_file *file)
 	}
 
 	kref_init(&vfile->stats->ref);
+	spin_lock_init(&vfile->stats->lock);
+	INIT_LIST_HEAD(&vfile->stats->queues);
 	vfile->vdev = to_vnpu_device(drm);
 	xa_init_flags(&vfile->vms, XA_FLAGS_ALLOC1);
 	xa_init_flags(&vfile->queues, XA_FLAGS_ALLOC1);

@@ -36,6 +36,10 @@ struct vnpu_stats {
 
 	/* Pages of the pool, see vnpu_max_file_tables(). */
 	atomic_t num_tables;
+
+	/* Queues that are not freed yet, whether they have an ID or not. */
+	spinlock_t lock;
+	struct list_head queues;
 };
 
 struct vnpu_stats *vnpu_stats_get(struct vnpu_stats *stats);

@@ -92,7 +92,7 @@ void vnpu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 	struct vnpu_file *vfile = to_vnpu_file(file);
 	u32 i;
 
-	vnpu_ring_sample_busy(vfile->vdev, vfile->stats);
+	vnpu_ring_sample_all_busy(vfile->vdev, vfile->stats);
 	for (i = 0; i < VNPU_NUM_ENGINE_CLASSES; i++) {
 		const char *name = vnpu_engine_class_names[i];
 

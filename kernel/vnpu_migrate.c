@@ -557,6 +557,8 @@ int vnpu_migrate_clear_cpu(struct vnpu_bo *bo, struct ttm_resource *dst)
 		iounmap(io);
 		vnpu_res_next(&cur, cur.size);
 	}
+	if (!ret && !vnpu_device_answers(vdev))
+		ret = -ENODEV;
 	drm_dev_exit(idx);
 	return ret;
 }
@@ -639,6 +641,8 @@ int vnpu_migrate_copy_cpu(struct vnpu_bo *bo, struct ttm_resource *src,
 	if (drm_dev_enter(&vdev->drm, &idx)) {
 		for (page = 0; page < pages && !ret; page++)
 			ret = vnpu_migrate_copy_page(bo, src, dst, page, bounce);
+		if (!ret && !vnpu_device_answers(vdev))
+			ret = -EIO;
 		drm_dev_exit(idx);
 	} else {
 		ret = -ENODEV;

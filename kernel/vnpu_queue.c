@@ -23,6 +23,10 @@ static void vnpu_queue_free(struct vnpu_queue *queue)
 {
 	struct vnpu_device *vdev = queue->vdev;
 
+	spin_lock(&queue->stats->lock);
+	list_del(&queue->link);
+	spin_unlock(&queue->stats->lock);
+
 	drm_sched_entity_destroy(&queue->entity);
 	vnpu_ring_destroy(queue->ring);
 	atomic_dec(&queue->stats->num_queues);
@@ -123,25 +127,57 @@ static bool vnpu_queue_is_stuck(struct vnpu_queue *queue)
 }
 
 /*
+ * The queue after @queue, or the first, with a reference, or NULL. That of @queue is
+ * given up.
+ */
+static struct vnpu_queue *vnpu_queue_next(struct vnpu_stats *stats, struct vnpu_queue *queue)
+{
+	struct list_head *link = queue ? &queue->link : &stats->queues;
+	struct vnpu_queue *next = NULL;
+
+	spin_lock(&stats->lock);
+	for (link = link->next; link != &stats->queues && !next; link = link->next) {
+		next = list_entry(link, struct vnpu_queue, link);
+		/* It may be on its way out. */
+		if (!kref_get_unless_zero(&next->ref))
+			next = NULL;
+	}
+	spin_unlock(&stats->lock);
+
+	if (queue)
+		vnpu_queue_put(queue);
+	return next;
+}
+
+/* The scheduler tells nobody when it meets a fence to wait for. */
+static void vnpu_queue_wait_stuck(struct vnpu_queue *queue, unsigned long deadline)
+{
+	while (!vnpu_queue_is_stuck(queue) && time_before(jiffies, deadline))
+		wait_event_timeout(queue->ring->idle, vnpu_queue_is_stuck(queue), 1);
+}
+
+/*
  * No one can look at the results of a client that is gone, and a process that
  * was killed because its jobs hang wants to be rid of them. Those that the
- * hardware had are waited for, so that the hardware queue is free when the file
- * is closed. Jobs that wait for others are let go when their waits end.
+ * hardware had are waited for, those of queues included that were destroyed. Jobs
+ * that wait for others are let go when their waits end, and need no hardware queue
+ * for that: it is free when the file is closed.
  */
 void vnpu_queue_file_close(struct vnpu_file *vfile)
 {
 	unsigned long id, deadline = jiffies + VNPU_CLOSE_WAIT;
-	struct vnpu_queue *queue;
+	struct vnpu_queue *queue = NULL;
 
-	xa_for_each(&vfile->queues, id, queue)
+	while ((queue = vnpu_queue_next(vfile->stats, queue)))
 		vnpu_reset_kill(queue->ring);
 
-	xa_for_each(&vfile->queues, id, queue) {
-		/* The scheduler tells nobody when it meets a fence to wait for. */
-		while (!vnpu_queue_is_stuck(queue) && time_before(jiffies, deadline))
-			wait_event_timeout(queue->ring->idle, vnpu_queue_is_stuck(queue), 1);
-		vnpu_queue_put(queue);
+	while ((queue = vnpu_queue_next(vfile->stats, queue))) {
+		vnpu_queue_wait_stuck(queue, deadline);
+		vnpu_ring_detach(queue->ring);
 	}
+
+	xa_for_each(&vfile->queues, id, queue)
+		vnpu_queue_put(queue);
 
 	xa_destroy(&vfile->queues);
 }
@@ -219,6 +255,9 @@ static struct vnpu_queue *vnpu_queue_create(struct vnpu_file *vfile, struct vnpu
 	}
 
 	queue->stats = vnpu_stats_get(vfile->stats);
+	spin_lock(&queue->stats->lock);
+	list_add_tail(&queue->link, &queue->stats->queues);
+	spin_unlock(&queue->stats->lock);
 	drm_dev_get(&queue->vdev->drm);
 	return queue;
 }
@@ -291,7 +330,7 @@ int vnpu_ioctl_queue_query(struct drm_device *drm, void *data, struct drm_file *
 		return -ENOENT;
 	ring = queue->ring;
 
-	vnpu_ring_sample_busy(queue->vdev, ring->stats);
+	vnpu_ring_sample_busy(ring);
 
 	spin_lock_irq(&ring->lock);
 	args->state = ring->state;

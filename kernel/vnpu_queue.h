@@ -32,6 +32,9 @@ struct vnpu_queue {
 	struct vnpu_stats *stats;
 	struct vnpu_ring *ring;
 
+	/* In vnpu_stats.queues. */
+	struct list_head link;
+
 	/* Jobs are armed and pushed under the reservation of @vm. */
 	struct drm_sched_entity entity;
 

@@ -25,9 +25,13 @@
  * from running), the job is given up. So it is found when it has not moved for
  * once to one and a half times job_timeout_ms. Nothing that a client does on this
  * queue or another one puts this off. A job that has not finished after
- * VNPU_RESET_MAX_TIMEOUTS times job_timeout_ms is given up whatever it did and
- * whoever kept it from running. The bound makes sure that every fence signals in
- * finite time.
+ * VNPU_WATCH_MAX_TIMEOUTS times job_timeout_ms is given up whatever it did. The
+ * bound makes sure that every fence signals in finite time.
+ *
+ * Time in which others have the engine counts for neither: a queue does nothing
+ * wrong by being less important. So that it gets its engine at last it is made more
+ * important when it has waited for VNPU_WATCH_STARVED_TIMEOUTS times
+ * job_timeout_ms, until its job is done.
  *
  * The queues of the kernel itself do nothing that takes long, but they wait for
  * the packets of clients: for an engine, or, to invalidate translations, for
@@ -56,9 +60,6 @@
  * fences off jobs, to put them on again if nothing happened, and are different
  * in each kernel.
  */
-
-/* Times job_timeout_ms until a job is given up whatever it does: 5 min. */
-#define VNPU_RESET_MAX_TIMEOUTS	30
 
 /**
  * vnpu_reset_timeout() - The time that a job may take without progress
@@ -201,16 +202,22 @@ static bool vnpu_reset_check_fault(struct vnpu_ring *ring)
 	return faulted;
 }
 
-/* Nothing runs on this device any more, and it may write nothing. */
+/*
+ * Nothing runs on this device any more, and it may write nothing. What it had
+ * finished has succeeded, whether somebody has heard of it or not.
+ */
 static void vnpu_reset_wedge(struct vnpu_device *vdev)
 {
 	u32 i;
 
 	pci_clear_master(vdev->pdev);
 	vdev->wedged = true;
-	for (i = 0; i < vdev->num_queues; i++)
-		if (vdev->rings[i])
-			vnpu_ring_fail(vdev->rings[i], -ENODEV, -ENODEV);
+	for (i = 0; i < vdev->num_queues; i++) {
+		if (!vdev->rings[i])
+			continue;
+		vnpu_ring_process(vdev->rings[i]);
+		vnpu_ring_fail(vdev->rings[i], -ENODEV, -ENODEV);
+	}
 }
 
 /* What the hardware knows and is about to forget. */
@@ -308,7 +315,8 @@ int vnpu_reset_device(struct vnpu_device *vdev)
 /* Stop the hardware queue of a ring, with the whole device if need be. */
 void vnpu_reset_queue_locked(struct vnpu_ring *ring)
 {
-	if (!vnpu_ring_hw_reset(ring))
+	/* A device that was given up does nothing, and would let each queue wait. */
+	if (ring->vdev->wedged || !vnpu_ring_hw_reset(ring))
 		return;
 
 	drm_warn(&ring->vdev->drm, "queue %u does not stop\n", ring->id);
@@ -383,78 +391,6 @@ void vnpu_reset_fault_work(struct work_struct *work)
 	vnpu_reset_end(ring, cookie);
 }
 
-/* The ring whose packet is on an engine, or NULL. */
-static struct vnpu_ring *vnpu_reset_on_engine(struct vnpu_device *vdev, u32 engine)
-{
-	u32 status = vnpu_read32(vdev, VNPU_ENGINE(engine) + VNPU_ENGINE_REG_STATUS);
-	u32 queue = FIELD_GET(VNPU_ENGINE_STATUS_QUEUE_MASK, status);
-
-	if (!(status & VNPU_ENGINE_STATUS_BUSY_MASK) || queue >= vdev->num_queues)
-		return NULL;
-
-	return vdev->rings[queue];
-}
-
-/* A ring that has a packet of context @ctx on an engine, or NULL. */
-static struct vnpu_ring *vnpu_reset_user_of(struct vnpu_device *vdev, u32 ctx)
-{
-	struct vnpu_ring *ring;
-	u32 i;
-
-	for (i = 0; i < vdev->num_engines; i++) {
-		ring = vnpu_reset_on_engine(vdev, i);
-		if (ring && ring->ctx == ctx)
-			return ring;
-	}
-
-	return NULL;
-}
-
-/* The other ring whose packet keeps the first job of a ring from going on, or NULL. */
-static struct vnpu_ring *vnpu_reset_blocker(struct vnpu_ring *ring)
-{
-	u32 status = vnpu_reset_read(ring, VNPU_QUEUE_REG_STATUS);
-	u32 head = vnpu_reset_read(ring, VNPU_QUEUE_REG_HEAD);
-	struct vnpu_ring *other;
-	u32 ctx;
-
-	if (FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK, status) != VNPU_QUEUE_STATE_RUNNING)
-		return NULL;
-
-	if (vnpu_ring_is_invalidating(ring, head, &ctx))
-		other = vnpu_reset_user_of(ring->vdev, ctx);
-	else
-		other = vnpu_reset_on_engine(ring->vdev, ring->engine);
-
-	return other != ring ? other : NULL;
-}
-
-static bool vnpu_reset_is_hung(struct vnpu_ring *ring)
-{
-	u32 progress = vnpu_reset_read(ring, VNPU_QUEUE_REG_PROGRESS);
-	u64 seqno = vnpu_ring_first_seqno(ring);
-	unsigned long now = jiffies;
-
-	if (!seqno)
-		return false;
-
-	if (ring->watch_seqno != seqno) {
-		ring->watch_seqno = seqno;
-		ring->watch_first = now;
-		ring->watch_moved = now;
-	} else if (ring->watch_progress != progress) {
-		ring->watch_moved = now;
-	} else if (vnpu_reset_blocker(ring)) {
-		ring->watch_moved = now;
-		if (ring->kernel)
-			ring->watch_first = now;
-	}
-	ring->watch_progress = progress;
-
-	return time_after_eq(now, ring->watch_moved + ring->timeout) ||
-	       time_after_eq(now, ring->watch_first + VNPU_RESET_MAX_TIMEOUTS * ring->timeout);
-}
-
 void vnpu_reset_watch_work(struct work_struct *work)
 {
 	struct vnpu_ring *ring = container_of(to_delayed_work(work), struct vnpu_ring, watch);
@@ -463,7 +399,7 @@ void vnpu_reset_watch_work(struct work_struct *work)
 	if (vnpu_reset_begin(ring, &cookie)) {
 		if (vnpu_reset_check_fault(ring))
 			vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_FAULT, -EIO);
-		else if (vnpu_reset_is_hung(ring))
+		else if (vnpu_watch_is_hung(ring))
 			vnpu_reset_ring_locked(ring, DRM_VNPU_QUEUE_STATE_TIMEOUT, -ETIME);
 
 		vnpu_reset_end(ring, cookie);

@@ -13,6 +13,7 @@ struct work_struct;
 
 unsigned long vnpu_reset_timeout(void);
 void vnpu_reset_fault_work(struct work_struct *work);
+bool vnpu_watch_is_hung(struct vnpu_ring *ring);
 void vnpu_reset_watch_work(struct work_struct *work);
 void vnpu_reset_kill(struct vnpu_ring *ring);
 int vnpu_reset_device(struct vnpu_device *vdev);

@@ -105,26 +105,23 @@ static void vnpu_ring_emit_fence(struct vnpu_ring *ring, u64 value)
 }
 
 /**
- * vnpu_ring_is_invalidating() - Whether the hardware is at an INVALIDATE
+ * vnpu_ring_entry_at() - What the hardware is at
  * @ring: Ring with entries; &vnpu_device.reset_lock held for writing.
  * @head: Value of the HEAD register.
- * @ctx: Where the context goes whose translations are dropped.
+ * @ctx: For an INVALIDATE: where the context goes whose translations are dropped.
  *
- * Return: true for the INVALIDATE of a range or a context that the driver wrote.
+ * Return: Opcode of the entry.
  */
-bool vnpu_ring_is_invalidating(struct vnpu_ring *ring, u32 head, u32 *ctx)
+u32 vnpu_ring_entry_at(struct vnpu_ring *ring, u32 head, u32 *ctx)
 {
 	const struct vnpu_pkt_ring_invalidate *entry;
 
 	lockdep_assert_held_write(&ring->vdev->reset_lock);
 
 	entry = ring->entries + (head & VNPU_RING_MASK) * VNPU_RING_ENTRY_BYTES;
-	if (FIELD_GET(VNPU_PKT_HDR_OPCODE_MASK, le32_to_cpu(entry->hdr)) !=
-	    VNPU_OP_RING_INVALIDATE)
-		return false;
-
 	*ctx = le32_to_cpu(entry->context);
-	return true;
+
+	return FIELD_GET(VNPU_PKT_HDR_OPCODE_MASK, le32_to_cpu(entry->hdr));
 }
 
 static void vnpu_ring_doorbell(struct vnpu_ring *ring)
@@ -455,12 +452,24 @@ u64 vnpu_ring_busy_ns(struct vnpu_ring *ring)
 	return ns;
 }
 
+/**
+ * vnpu_ring_hw_set_priority() - Have engines take a ring's packets earlier or later
+ * @ring: Ring that has its hardware queue, which may be at work.
+ * @priority: One of enum vnpu_priority.
+ *
+ * &vnpu_device.reset_lock held, device there.
+ */
+void vnpu_ring_hw_set_priority(struct vnpu_ring *ring, u32 priority)
+{
+	vnpu_write32(ring->vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONFIG),
+		     FIELD_PREP(VNPU_QUEUE_CONFIG_LOG2_MASK, VNPU_RING_LOG2) |
+		     FIELD_PREP(VNPU_QUEUE_CONFIG_ENGINE_MASK, ring->engine) |
+		     FIELD_PREP(VNPU_QUEUE_CONFIG_PRIORITY_MASK, priority));
+}
+
 static void vnpu_ring_hw_start(struct vnpu_ring *ring)
 {
 	struct vnpu_device *vdev = ring->vdev;
-	u32 config = FIELD_PREP(VNPU_QUEUE_CONFIG_LOG2_MASK, VNPU_RING_LOG2) |
-		     FIELD_PREP(VNPU_QUEUE_CONFIG_ENGINE_MASK, ring->engine) |
-		     FIELD_PREP(VNPU_QUEUE_CONFIG_PRIORITY_MASK, ring->priority);
 
 	/*
 	 * The hardware counts from zero again. Fence values go on; those that
@@ -475,7 +484,8 @@ static void vnpu_ring_hw_start(struct vnpu_ring *ring)
 	spin_unlock_irq(&ring->lock);
 
 	vnpu_write64(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_BASE_LO), ring->dma);
-	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONFIG), config);
+	vnpu_ring_hw_set_priority(ring, ring->priority);
+	ring->raised = false;
 	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONTEXT), ring->ctx);
 	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_VECTOR), ring->vector);
 	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONTROL),
@@ -515,14 +525,34 @@ void vnpu_ring_hw_save(struct vnpu_ring *ring)
 }
 
 /**
- * vnpu_ring_sample_busy() - Account the time of jobs that run now
+ * vnpu_ring_sample_busy() - Account the time of the job that runs now
+ * @ring: Ring.
+ *
+ * What was accounted before stays if the device is gone. Takes
+ * vnpu_device.reset_lock.
+ */
+void vnpu_ring_sample_busy(struct vnpu_ring *ring)
+{
+	struct vnpu_device *vdev = ring->vdev;
+	int idx;
+
+	vnpu_device_lock_read(vdev);
+	if (!vdev->wedged && drm_dev_enter(&vdev->drm, &idx)) {
+		vnpu_ring_hw_save(ring);
+		drm_dev_exit(idx);
+	}
+	up_read(&vdev->reset_lock);
+}
+
+/**
+ * vnpu_ring_sample_all_busy() - Account the time of jobs of a file that run now
  * @vdev: Device.
  * @stats: Of whose rings, those included that only their last jobs keep.
  *
  * What was accounted before stays if the device is gone. Takes
  * vnpu_device.reset_lock.
  */
-void vnpu_ring_sample_busy(struct vnpu_device *vdev, struct vnpu_stats *stats)
+void vnpu_ring_sample_all_busy(struct vnpu_device *vdev, struct vnpu_stats *stats)
 {
 	struct vnpu_ring *ring;
 	int idx;
@@ -587,7 +617,7 @@ void vnpu_ring_hw_replay(struct vnpu_ring *ring)
 	spin_unlock_irq(&ring->lock);
 
 	/* The first job has all its time before it. */
-	ring->watch_seqno = 0;
+	ring->look.seqno = 0;
 
 	vnpu_ring_hw_start(ring);
 	if (count)
@@ -633,6 +663,7 @@ static int vnpu_ring_take_id(struct vnpu_ring *ring, u32 id)
 		ret = -EBUSY;
 	} else {
 		ring->id = id;
+		ring->attached = true;
 		vdev->rings[id] = ring;
 		vdev->engines[ring->engine].load++;
 	}
@@ -646,6 +677,7 @@ static void vnpu_ring_release_id(struct vnpu_ring *ring)
 	struct vnpu_device *vdev = ring->vdev;
 
 	mutex_lock(&vdev->rings_lock);
+	ring->attached = false;
 	vdev->rings[ring->id] = NULL;
 	vdev->engines[ring->engine].load--;
 	mutex_unlock(&vdev->rings_lock);
@@ -773,6 +805,28 @@ out_exit:
 	return ERR_PTR(ret);
 }
 
+/**
+ * vnpu_ring_detach() - Give the hardware queue up for good
+ * @ring: Ring; idempotent.
+ *
+ * Jobs that are left fail. Takes vnpu_device.reset_lock.
+ */
+void vnpu_ring_detach(struct vnpu_ring *ring)
+{
+	struct vnpu_device *vdev = ring->vdev;
+
+	vnpu_device_lock_write(vdev);
+	if (ring->attached) {
+		vnpu_ring_fail(ring, -ECANCELED, -ECANCELED);
+		if (!vdev->gone) {
+			vnpu_reset_queue_locked(ring);
+			vnpu_ring_hw_fini(ring);
+		}
+		vnpu_ring_release_id(ring);
+	}
+	up_write(&vdev->reset_lock);
+}
+
 /*
  * The ring's users have given up their entities. Waits for the jobs that are
  * left to be freed: they finish, time out or are failed by unplug, so that the
@@ -780,19 +834,9 @@ out_exit:
  */
 void vnpu_ring_destroy(struct vnpu_ring *ring)
 {
-	struct vnpu_device *vdev = ring->vdev;
-
 	vnpu_ring_wait_idle(ring);
 	drm_sched_fini(&ring->sched);
-
-	vnpu_device_lock_write(vdev);
-	vnpu_ring_fail(ring, -ECANCELED, -ECANCELED);
-	if (!vdev->gone) {
-		vnpu_reset_queue_locked(ring);
-		vnpu_ring_hw_fini(ring);
-	}
-	vnpu_ring_release_id(ring);
-	up_write(&vdev->reset_lock);
+	vnpu_ring_detach(ring);
 
 	/* There is nothing to watch, and the event handler does not know the ring. */
 	cancel_delayed_work_sync(&ring->watch);

@@ -68,6 +68,24 @@ struct vnpu_ring_args {
 	u32 engine_class;
 };
 
+/* What the watch of a ring saw last. Times are in jiffies. */
+struct vnpu_look {
+	/* Fence value of the first job; zero: no job, or one not seen yet. */
+	u64 seqno;
+
+	/* When, PROGRESS, and JOBS of the engine. */
+	unsigned long at;
+	u32 progress;
+	u32 jobs;
+
+	/* Since when the job is first, less the time that others had its engine. */
+	unsigned long first;
+
+	/* When it last moved, or could not for others' sake; when it last moved. */
+	unsigned long moved;
+	unsigned long served;
+};
+
 /* A hardware queue with its scheduler. */
 struct vnpu_ring {
 	struct vnpu_device *vdev;
@@ -93,6 +111,9 @@ struct vnpu_ring {
 	 */
 	void *entries;
 	dma_addr_t dma;
+
+	/* Has its hardware queue; changes under vnpu_device.rings_lock. */
+	bool attached;
 
 	/* Free-running index of the next entry to write; as @entries. */
 	u32 tail;
@@ -142,15 +163,11 @@ struct vnpu_ring {
 	/* Jiffies without progress until a job is given up, or zero; constant. */
 	unsigned long timeout;
 
-	/*
-	 * What the last look saw: first job, its progress; and since when it is
-	 * first and has not moved, in jiffies. Under vnpu_device.reset_lock held
-	 * for writing. Fence values start at one: zero is a job not seen yet.
-	 */
-	u64 watch_seqno;
-	u32 watch_progress;
-	unsigned long watch_first;
-	unsigned long watch_moved;
+	/* Under vnpu_device.reset_lock held for writing. */
+	struct vnpu_look look;
+
+	/* It has a higher priority than @priority for the time being; as above. */
+	bool raised;
 
 	/* Job of a kernel ring that has been started over once; as above. */
 	u64 retried_seqno;
@@ -174,6 +191,7 @@ struct vnpu_ring {
 
 struct vnpu_ring *vnpu_ring_create(struct vnpu_device *vdev,
 				   const struct vnpu_ring_args *args);
+void vnpu_ring_detach(struct vnpu_ring *ring);
 void vnpu_ring_destroy(struct vnpu_ring *ring);
 int vnpu_ring_entity_init(struct vnpu_ring *ring, struct drm_sched_entity *entity);
 
@@ -183,7 +201,7 @@ void vnpu_ring_emit_invalidate(struct vnpu_ring *ring, u32 ctx, u64 va, u64 size
 void vnpu_ring_emit_invalidate_ctx(struct vnpu_ring *ring, u32 ctx);
 
 u64 vnpu_ring_first_seqno(struct vnpu_ring *ring);
-bool vnpu_ring_is_invalidating(struct vnpu_ring *ring, u32 head, u32 *ctx);
+u32 vnpu_ring_entry_at(struct vnpu_ring *ring, u32 head, u32 *ctx);
 void vnpu_ring_watch_again(struct vnpu_ring *ring);
 
 void vnpu_ring_get_job(struct vnpu_ring *ring);
@@ -209,11 +227,13 @@ void vnpu_ring_count_done(struct vnpu_ring *ring);
 u64 vnpu_ring_busy_ns(struct vnpu_ring *ring);
 
 /* Process context. */
-void vnpu_ring_sample_busy(struct vnpu_device *vdev, struct vnpu_stats *stats);
+void vnpu_ring_sample_busy(struct vnpu_ring *ring);
+void vnpu_ring_sample_all_busy(struct vnpu_device *vdev, struct vnpu_stats *stats);
 
 /* For recovery: vnpu_device.reset_lock held for writing, device there. */
 int vnpu_ring_hw_reset(struct vnpu_ring *ring);
 void vnpu_ring_hw_save(struct vnpu_ring *ring);
+void vnpu_ring_hw_set_priority(struct vnpu_ring *ring, u32 priority);
 void vnpu_ring_hw_replay(struct vnpu_ring *ring);
 void vnpu_ring_hw_fini(struct vnpu_ring *ring);
 

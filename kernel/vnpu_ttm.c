@@ -460,6 +460,8 @@ static int vnpu_ttm_access_memory(struct ttm_buffer_object *tbo,
 		buf += n;
 		vnpu_res_next(&cur, n);
 	}
+	if (!ret && !vnpu_device_answers(vdev))
+		ret = -EIO;
 	drm_dev_exit(idx);
 	return ret ?: len;
 }

@@ -39,10 +39,10 @@
  *
  * Life: the ID, queues and ioctls hold a VM by &vnpu_vm.users. Mappings and
  * vm_bos hold &vnpu_vm.base, so that this count never gets to zero by itself.
- * When the last user is gone the VM is torn down: when all that was queued in
- * it has finished the context is made invalid, which drops its part of the TLB,
- * and mappings, page tables and the context go. If there is work left this is
- * done by a worker. Its workqueue is that of the module, not of a device,
+ * When the last user is gone no job is left, and the VM is torn down: the context
+ * is made invalid, which drops its part of the TLB, and given back; when the binds
+ * that were queued have finished mappings and page tables go. If there are such
+ * binds this is done by a worker. Its workqueue is that of the module, not of a device,
  * because the VM may hold the last reference of the device.
  */
 
@@ -162,20 +162,23 @@ static int ctx_enable(struct vnpu_vm *vm)
 	return 0;
 }
 
-/* Nothing runs: the device forgets the context. */
-static void ctx_disable(struct vnpu_vm *vm)
+/*
+ * No job is left: the device forgets the context, and another VM can have it. Binds
+ * that still wait write to tables that nobody walks, and drop translations that
+ * are not theirs, which harms nobody.
+ */
+static void ctx_free(struct vnpu_vm *vm)
 {
 	struct vnpu_device *vdev = vm->vdev;
 	int idx;
 
 	vnpu_device_lock_read(vdev);
 	xa_lock(&vdev->vms);
-	/* The number stays reserved. */
-	__xa_store(&vdev->vms, vm->ctx, NULL, 0);
 	if (drm_dev_enter(&vdev->drm, &idx)) {
 		vnpu_write32(vdev, VNPU_CTX(vm->ctx) + VNPU_CTX_REG_CONTROL, 0);
 		drm_dev_exit(idx);
 	}
+	__xa_erase(&vdev->vms, vm->ctx);
 	xa_unlock(&vdev->vms);
 	up_read(&vdev->reset_lock);
 }
@@ -404,13 +407,11 @@ static void vnpu_vm_teardown(struct vnpu_vm *vm)
 	drm_sched_entity_destroy(&vm->bind_entity);
 	dma_fence_put(vm->last_bind);
 	dma_fence_put(vm->needed);
-	ctx_disable(vm);
 
 	while (vnpu_vm_unlink_first(vm))
 		cond_resched();
 
 	vnpu_pt_fini(&vm->pt);
-	xa_erase(&vm->vdev->vms, vm->ctx);
 	atomic_dec(&vm->stats->num_vms);
 	vnpu_stats_put(vm->stats);
 	drm_gpuvm_put(&vm->base);
@@ -420,6 +421,8 @@ static void vnpu_vm_teardown_work(struct work_struct *work)
 {
 	struct vnpu_vm *vm = container_of(work, struct vnpu_vm, teardown);
 
+	/* Binds may wait for long. */
+	ctx_free(vm);
 	dma_resv_wait_timeout(vnpu_vm_resv(vm), DMA_RESV_USAGE_BOOKKEEP, false,
 			      MAX_SCHEDULE_TIMEOUT);
 	vnpu_vm_teardown(vm);
@@ -437,10 +440,13 @@ static void vnpu_vm_release_sync(struct kref *kref)
 {
 	struct vnpu_vm *vm = container_of(kref, struct vnpu_vm, users);
 
-	if (dma_resv_test_signaled(vnpu_vm_resv(vm), DMA_RESV_USAGE_BOOKKEEP))
-		vnpu_vm_teardown(vm);
-	else
+	if (!dma_resv_test_signaled(vnpu_vm_resv(vm), DMA_RESV_USAGE_BOOKKEEP)) {
 		vnpu_vm_release(kref);
+		return;
+	}
+
+	ctx_free(vm);
+	vnpu_vm_teardown(vm);
 }
 
 struct vnpu_vm *vnpu_vm_get(struct vnpu_vm *vm)

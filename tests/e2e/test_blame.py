@@ -3,11 +3,12 @@
 
 import errno
 
+import pytest
 from support import MIB, PAGE, Copier, Gate, pause, raises_errno, uptime
 
-from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Device, Fence
+from vnpu.accel import COPY, SYSTEM, TENSOR, VRAM, Device, Fence, Priority
 from vnpu.hw.codes import Dtype, SignalOp
-from vnpu.hw.packets import Copy2d, Gemm, Nop, Signal
+from vnpu.hw.packets import Copy, Copy2d, Gemm, Nop, Signal
 from vnpu.uapi import abi
 
 TIMEOUT_PARAM = "/sys/module/vnpu/parameters/job_timeout_ms"
@@ -101,6 +102,29 @@ def test_clear_waits_for_a_packet(guest):
     assert new.map().read_u32() == 0
     assert not hog.done() or hog.error() == errno.ETIME
     bystander.check()
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["waits", "begun"])
+def test_starved_queue_gets_its_engine(guest, npu, begun):
+    """Others of higher priority always have work; that is no fault of the one that waits."""
+    size, most = 16 * MIB, 6000
+    c = Copier(npu)
+    (_, src), (_, dst) = c.buffer(size), c.buffer(size)
+    packet = Copy(src=src, dst=dst, size=size)
+    hogs = [npu.queue_create(c.vm, engine=COPY) for _ in range(npu.query_engines()[COPY])]
+    for queue in hogs:
+        queue.submit([Nop()]).wait()
+    guest.write_file(TIMEOUT_PARAM, b"300")
+    low = npu.queue_create(c.vm, engine=COPY, priority=Priority.LOW)
+    low.submit([Nop()]).wait()
+    if begun:
+        starved = low.submit([packet] * 200)
+    flood = [queue.submit([packet] * most) for queue in hogs]
+    if not begun:
+        starved = low.submit([packet] * 10)
+    starved.wait(timeout_ms=60000)
+    assert not any(fence.done() for fence in flood)
+    assert low.query().state == 0
 
 
 def test_later_jobs_do_not_put_a_timeout_off(guest, npu):

@@ -7,7 +7,17 @@ import time
 
 import pytest
 from foreign import ForeignFence
-from support import DRIVER, MIB, PAGE, Copier, Gate, pci_address, raises_errno, uptime
+from support import (
+    DRIVER,
+    MIB,
+    PAGE,
+    Copier,
+    Gate,
+    pause,
+    pci_address,
+    raises_errno,
+    uptime,
+)
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.base.deadline import scaled
@@ -123,6 +133,92 @@ def test_close_does_not_wait_for_another_driver(guest, foreign):
     kill(dev.proc)
     assert uptime(guest) - start < 1
     foreign.signal()
+
+
+class Leaver:
+    """A client that is killed with all queues and a VM that wait for another driver."""
+
+    def __init__(self, foreign):
+        dev, sync = open_beside(foreign)
+        c = Copier(dev)
+        _, va = c.buffer(PAGE)
+        queues = [c.queue]
+        while len(queues) < dev.limits().max_queues:
+            queues.append(dev.queue_create(c.vm, engine=COPY))
+        for queue in queues:
+            queue.submit([Nop()], waits=[sync])
+        c.vm.unbind(va, PAGE, waits=[sync], asynchronous=True)
+        kill(dev.proc)
+
+
+def occupy(dev):
+    """All hardware queues that a client can have, with a job each that waits; and its end."""
+    vm = dev.vm_create()
+    gate = Gate(dev, vm)
+    queues = [dev.queue_create(vm, engine=COPY) for _ in range(dev.limits().max_queues)]
+    return gate, [queue.submit(gate.packets()) for queue in queues]
+
+
+@pytest.mark.machine(queues=8)
+def test_who_is_gone_keeps_no_hardware_queue(guest, npu, other, foreign):
+    """Two others can have all there are, and keep them when the first one's wait ends."""
+    Leaver(foreign)
+    taken = [occupy(dev) for dev in (npu, other)]
+    foreign.signal()
+    pause(npu, 200)
+    for gate, fences in taken:
+        gate.open()
+        for fence in fences:
+            fence.wait()
+    for dev in (npu, other):
+        kill(dev.proc)
+    guest.rmmod("vnpu")
+    guest.insmod("vnpu")
+
+
+@pytest.mark.machine(queues=8)
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "back"])
+def test_unbind_after_who_is_gone(guest, foreign, again):
+    """What waits belongs to a device that is gone, not to the one that comes in its place."""
+    Leaver(foreign)
+    address = pci_address(guest).encode()
+    unbind_soon(guest)
+    if not again:
+        foreign.signal()
+        guest.rmmod("vnpu")
+        guest.insmod("vnpu")
+        return
+    guest.write_file(f"{DRIVER}/bind", address)
+    (name,) = guest.listdir("/dev/accel")
+    dev = Device.open(guest.spawn(), path=f"/dev/accel/{name}")
+    gate, fences = occupy(dev)
+    foreign.signal()
+    pause(dev, 200)
+    gate.open()
+    for fence in fences:
+        fence.wait()
+
+
+def test_who_is_gone_keeps_no_context(guest, npu, foreign):
+    """The number of its VM is free though its bind waits, and another VM that has it is whole."""
+    dev, sync = open_beside(foreign)
+    bo = dev.bo_create(PAGE, placement=SYSTEM)
+    for _ in range(dev.limits().max_vms):
+        vm = dev.vm_create()
+        va = vm.bind(bo)
+        vm.unbind(va, PAGE, waits=[sync], asynchronous=True)
+    kill(dev.proc)
+    copiers = [
+        Copier(npu),
+        *(npu.vm_create() for _ in range(npu.limits().max_vms - 2)),
+        Copier(npu),
+    ]
+    foreign.signal()
+    for c in (copiers[0], copiers[-1]):
+        (src, a), (dst, b) = c.buffer(PAGE), c.buffer(PAGE)
+        src.write(b"whole")
+        c.copy(a, b, PAGE).wait()
+        assert dst.read(5) == b"whole"
 
 
 def touch_what_waits(dev, gate, vm):
