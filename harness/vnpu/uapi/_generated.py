@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "6075defb14509424ae4b6bf5c5deaef3df80a87ea52aad6d4921f18c691e8d92"
+HEADER_SHA256 = "251cc99109b6bbde6c4a46d5003aefc0d3b1a9601c0ed1a3668b09df4238145a"
 
 
 
@@ -947,8 +947,8 @@ class QueueDestroy(Struct):
 
     The end of the file is different; it comes when its last descriptor and the
     last mapping of a BO through it are gone, with the process at the latest.
-    Jobs of all queues are stopped where they are, those that have not begun
-    never do, and their fences signal with ECANCELED, those included that other
+    Jobs of all queues, of destroyed ones as well, are stopped where they are, those
+    that have not begun never do, and their fences signal with ECANCELED, those included that other
     processes hold in syncobjs and sync files. So a client that hands
     fences out keeps its file until they have signalled. Fences of binds signal
     when their waits have ended.
@@ -1404,8 +1404,8 @@ def queue_destroy(
 
     The end of the file is different; it comes when its last descriptor and the
     last mapping of a BO through it are gone, with the process at the latest.
-    Jobs of all queues are stopped where they are, those that have not begun
-    never do, and their fences signal with ECANCELED, those included that other
+    Jobs of all queues, of destroyed ones as well, are stopped where they are, those
+    that have not begun never do, and their fences signal with ECANCELED, those included that other
     processes hold in syncobjs and sync files. So a client that hands
     fences out keeps its file until they have signalled. Fences of binds signal
     when their waits have ended.

@@ -579,8 +579,8 @@ struct drm_vnpu_queue_create {
  *
  * The end of the file is different; it comes when its last descriptor and the
  * last mapping of a BO through it are gone, with the process at the latest.
- * Jobs of all queues are stopped where they are, those that have not begun
- * never do, and their fences signal with ECANCELED, those included that other
+ * Jobs of all queues, of destroyed ones as well, are stopped where they are, those
+ * that have not begun never do, and their fences signal with ECANCELED, those included that other
  * processes hold in syncobjs and sync files. So a client that hands
  * fences out keeps its file until they have signalled. Fences of binds signal
  * when their waits have ended.
