@@ -6,6 +6,7 @@
 #include "vnpu-exec-int.h"
 
 #ifdef VNPU_EXEC_X86
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -130,7 +131,11 @@ static size_t f32_to_f16_x86(uint16_t *dst, const float *src, size_t count)
 
 static bool have_f16c(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
+    unsigned a, b, c, d;
+
+    /* not all compilers have a name for it */
+    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) &&
+           (c & bit_F16C);
 }
 #endif
 
