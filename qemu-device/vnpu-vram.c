@@ -89,8 +89,9 @@ bool vnpu_vram_init(VnpuState *s, Error **errp)
 void vnpu_vram_exit(VnpuState *s)
 {
     address_space_destroy(&s->vram_as);
+    /* the memory may stay for a while, but the next device takes its name */
+    vmstate_unregister_ram(s->vram, DEVICE(s));
     if (s->memdev) {
-        vmstate_unregister_ram(s->vram, DEVICE(s));
         host_memory_backend_set_mapped(s->memdev, false);
     }
 }
