@@ -40,7 +40,7 @@ typedef struct VnpuOps {
      * may be called by any thread
      */
     void (*kick)(void *opaque);
-    /* no interrupt that was raised is delivered any more, if it waits for that */
+    /* no interrupt that was raised before and still waits is delivered */
     void (*irq_clear)(void *opaque);
     /* call vnpu_poll() in a millisecond of device time */
     void (*poll_later)(void *opaque);

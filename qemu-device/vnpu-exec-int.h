@@ -119,7 +119,7 @@ static inline void *vnpu_cursor_ptr(const VnpuCursor *c)
     return (char *)c->iov->base + c->off;
 }
 
-/* Memory is little endian. Where the host is not, no element is used in place */
+/* Memory is little endian. If the host is not, no element is used in place */
 #define VNPU_EXEC_SWAP (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 
 /* Between the host's order and that of memory */

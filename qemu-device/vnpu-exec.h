@@ -136,8 +136,8 @@ void vnpu_exec_use_blas(VnpuExec *x, bool on);
 /*
  * Each returns false if it was aborted. Between two steps, some tenths of a
  * millisecond, @pause is read atomically unless it is NULL; if it is not zero,
- * the function returns true, and @p->size or @p->count is what has been done: of
- * a backward copy the last bytes.
+ * the function returns true, and @p->size or @p->count is what has been done:
+ * of a backward copy the last bytes.
  */
 bool vnpu_exec_copy(VnpuExec *x, VnpuCopy *p, const int *pause);
 bool vnpu_exec_fill(VnpuExec *x, VnpuFill *p, const int *pause);
