@@ -117,37 +117,6 @@ static int vnpu_bo_wait(struct dma_fence *fence)
 }
 
 /**
- * vnpu_bo_lock_settled() - Take the reservation when the content is there or lost
- * @bo: BO.
- *
- * Sleeps interruptibly, with the reservation not held: who submits may need it, and
- * have the lock for room.
- *
- * Return: 0 with the reservation held, -EINTR or -ERESTARTSYS.
- */
-int vnpu_bo_lock_settled(struct vnpu_bo *bo)
-{
-	struct dma_fence *fence;
-	int ret;
-
-	do {
-		ret = dma_resv_lock_interruptible(bo->ttm.base.resv, NULL);
-		if (ret)
-			return ret;
-
-		vnpu_bo_check_content(bo);
-		if (!bo->content)
-			return 0;
-
-		fence = dma_fence_get(bo->content);
-		dma_resv_unlock(bo->ttm.base.resv);
-		ret = vnpu_bo_wait(fence);
-	} while (!ret);
-
-	return ret;
-}
-
-/**
  * vnpu_bo_pending() - Look for a fence that has not signalled
  * @bo: BO; its reservation is held.
  * @usage: Fences that count.
@@ -166,8 +135,28 @@ struct dma_fence *vnpu_bo_pending(struct vnpu_bo *bo, enum dma_resv_usage usage)
 	return NULL;
 }
 
-/* Takes the reservation when fences of this usage have signalled. */
-static int vnpu_bo_lock_after(struct vnpu_bo *bo, enum dma_resv_usage usage)
+static struct dma_fence *vnpu_bo_pending_move(struct vnpu_bo *bo)
+{
+	return vnpu_bo_pending(bo, DMA_RESV_USAGE_KERNEL);
+}
+
+static struct dma_fence *vnpu_bo_pending_use(struct vnpu_bo *bo)
+{
+	return vnpu_bo_pending(bo, DMA_RESV_USAGE_BOOKKEEP);
+}
+
+static struct dma_fence *vnpu_bo_pending_content(struct vnpu_bo *bo)
+{
+	vnpu_bo_check_content(bo);
+	return dma_fence_get(bo->content);
+}
+
+/*
+ * Takes the reservation when @pending finds nothing to wait for. It is not held
+ * during the wait: who submits may need it, and have the lock for room.
+ */
+static int vnpu_bo_lock_after(struct vnpu_bo *bo,
+			      struct dma_fence *(*pending)(struct vnpu_bo *bo))
 {
 	struct dma_fence *fence;
 	int ret;
@@ -177,7 +166,7 @@ static int vnpu_bo_lock_after(struct vnpu_bo *bo, enum dma_resv_usage usage)
 		if (ret)
 			return ret;
 
-		fence = vnpu_bo_pending(bo, usage);
+		fence = pending(bo);
 		if (!fence)
 			return 0;
 
@@ -189,6 +178,19 @@ static int vnpu_bo_lock_after(struct vnpu_bo *bo, enum dma_resv_usage usage)
 }
 
 /**
+ * vnpu_bo_lock_settled() - Take the reservation when the content is there or lost
+ * @bo: BO.
+ *
+ * Sleeps interruptibly, with the reservation not held.
+ *
+ * Return: 0 with the reservation held, -EINTR or -ERESTARTSYS.
+ */
+int vnpu_bo_lock_settled(struct vnpu_bo *bo)
+{
+	return vnpu_bo_lock_after(bo, vnpu_bo_pending_content);
+}
+
+/**
  * vnpu_bo_wait_idle() - Wait until no job uses a BO
  * @bo: BO; its reservation is not held.
  *
@@ -196,7 +198,7 @@ static int vnpu_bo_lock_after(struct vnpu_bo *bo, enum dma_resv_usage usage)
  */
 int vnpu_bo_wait_idle(struct vnpu_bo *bo)
 {
-	int ret = vnpu_bo_lock_after(bo, DMA_RESV_USAGE_BOOKKEEP);
+	int ret = vnpu_bo_lock_after(bo, vnpu_bo_pending_use);
 
 	if (!ret)
 		dma_resv_unlock(bo->ttm.base.resv);
@@ -211,7 +213,7 @@ int vnpu_bo_wait_idle(struct vnpu_bo *bo)
  */
 int vnpu_bo_wait_content(struct vnpu_bo *bo)
 {
-	int ret = vnpu_bo_lock_after(bo, DMA_RESV_USAGE_KERNEL);
+	int ret = vnpu_bo_lock_after(bo, vnpu_bo_pending_move);
 
 	if (ret)
 		return ret;
