@@ -7,14 +7,14 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device, Fence, JobFailed, Queue, Vm
-from vnpu.guest import Guest, Process
+from vnpu.guest import Guest, Pending, Process
 from vnpu.hw.codes import Compare, SignalOp
 from vnpu.hw.packets import Copy, Signal, Wait
 from vnpu.uapi import abi
@@ -145,6 +145,32 @@ def pattern(size: int, seed: int = 1) -> bytes:
 def submit(npu: Device, job: abi.SubmitJob, **arrays: Any) -> None:
     """SUBMIT of one job as it is, with *arrays* (cmds, syncs) of structs or descriptors."""
     abi.call(npu.proc, npu.fd, abi.SUBMIT, abi.Submit(), arrays={"jobs": [abi.Nested(job, arrays)]})
+
+
+def map_op(bo: Bo, va: int, size: int | None = None, offset: int = 0, flags: int = 0) -> Any:
+    """An operation of VM_BIND that maps a BO, or *size* bytes of it from *offset* on."""
+    return abi.VmBindOp(
+        op=abi.VmBindOpType.MAP,
+        flags=flags,
+        handle=bo.handle,
+        bo_offset=offset,
+        va=va,
+        size=size or bo.size,
+    )
+
+
+def unmap_op(va: int, size: int) -> Any:
+    """An operation of VM_BIND that unmaps a range."""
+    return abi.VmBindOp(op=abi.VmBindOpType.UNMAP, va=va, size=size)
+
+
+def start_bind(proc: Process, dev: Device, vm: Vm, ops: Sequence[Any]) -> Pending[int]:
+    """A synchronous VM_BIND that *proc*, which has the file of *dev* too, may block in."""
+    memory = proc.alloc(len(ops) * abi.VmBindOp._size_)
+    memory.write(abi.concat(ops))
+    array = abi.Array(stride=abi.VmBindOp._size_, count=len(ops), array=memory.addr)
+    arg = bytes(abi.VmBind(vm_id=vm.id, ops=array))
+    return proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_VM_BIND, arg)
 
 
 class Copier:

@@ -4,15 +4,10 @@
 import errno
 
 import pytest
-from support import MIB, PAGE, Copier, raises_errno
+from support import MIB, PAGE, Copier, map_op, raises_errno
 
 from vnpu.accel import SYSTEM
 from vnpu.hw.packets import Fill
-from vnpu.uapi import abi
-
-
-def map_op(bo, va, size):
-    return abi.VmBindOp(op=abi.VmBindOpType.MAP, handle=bo.handle, va=va, size=size)
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -5,18 +5,13 @@ import errno
 import signal
 
 import pytest
-from support import MIB, PAGE, raises_errno
+from support import MIB, PAGE, map_op, raises_errno, start_bind, unmap_op
 
 from vnpu.accel import SYSTEM, TENSOR, VRAM, Device
 from vnpu.hw.codes import Dtype
 from vnpu.hw.packets import Gemm
-from vnpu.uapi import abi
 
 pytestmark = pytest.mark.machine(vram=512 * MIB, aperture=512 * MIB, memory=512 * MIB)
-
-
-def map_op(bo, va, size):
-    return abi.VmBindOp(op=abi.VmBindOpType.MAP, handle=bo.handle, va=va, size=size)
 
 
 class Hog:
@@ -58,13 +53,7 @@ class Binder:
         self.vm.bind(self.bo, va=1 << 30)
 
     def start(self, op):
-        ops = self.dev.proc.alloc(len(bytes(op)))
-        ops.write(bytes(op))
-        array = abi.drm_vnpu_array(stride=len(bytes(op)), count=1, array=ops.addr)
-        arg = abi.drm_vnpu_vm_bind(vm_id=self.vm.id, ops=array)
-        return self.dev.proc.syscall_async(
-            "ioctl", self.dev.fd, abi.DRM_IOCTL_VNPU_VM_BIND, bytes(arg)
-        )
+        return start_bind(self.dev.proc, self.dev, self.vm, [op])
 
 
 def test_map_does_not_wait_for_another_client(guest):
@@ -79,6 +68,6 @@ def test_unmap_waits_for_a_part_of_a_packet_only(guest):
     """The hardware drops a translation between two parts of what others have on an engine."""
     binder = Binder(guest)
     hog = Hog(guest)
-    unmap = abi.VmBindOp(op=abi.VmBindOpType.UNMAP, va=1 << 30, size=PAGE)
+    unmap = unmap_op(1 << 30, PAGE)
     assert binder.start(unmap).result(timeout_s=20) == 0
     hog.stop()

@@ -6,7 +6,18 @@ import os
 import signal
 
 import pytest
-from support import MIB, PAGE, Copier, Gate, Windows, check_words, pause, raises_errno
+from support import (
+    MIB,
+    PAGE,
+    Copier,
+    Gate,
+    Windows,
+    check_words,
+    map_op,
+    pause,
+    raises_errno,
+    start_bind,
+)
 from vgem import Vgem
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
@@ -156,16 +167,7 @@ def test_page_tables_where_memory_is_still_being_evicted(guest):
     word = dev.bo_create(PAGE, placement=SYSTEM)
     hog.fill_vram()
     hog.hang()
-    ops = dev.proc.alloc(128 * 40)
-    ops.write(
-        b"".join(
-            bytes(abi.VmBindOp(handle=word.handle, va=(1 + i) << 39, size=PAGE)) for i in range(128)
-        )
-    )
-    arg = abi.drm_vnpu_vm_bind(
-        vm_id=vm.id, ops=abi.drm_vnpu_array(stride=40, count=128, array=ops.addr)
-    )
-    bind = dev.proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_VM_BIND, bytes(arg))
+    bind = start_bind(dev.proc, dev, vm, [map_op(word, (1 + i) << 39) for i in range(128)])
     bind.wait_blocked(timeout_s=5)
     check_nobody_is_held_up(guest)
     other = client(guest)

@@ -13,7 +13,18 @@ import signal
 from dataclasses import dataclass
 
 import pytest
-from support import MIB, PAGE, Copier, debugfs, pattern, pause, raises_errno
+from support import (
+    MIB,
+    PAGE,
+    Copier,
+    debugfs,
+    map_op,
+    pattern,
+    pause,
+    raises_errno,
+    start_bind,
+    unmap_op,
+)
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Bo, Device
 from vnpu.hw.codes import Opcode
@@ -56,19 +67,17 @@ def load_async(bo, size=8):
 
 def bind_async(npu, vm, op):
     """A synchronous VM_BIND in a thread of its own."""
-    ops = npu.proc.alloc(len(bytes(op)))
-    ops.write(bytes(op))
-    array = abi.Array(stride=len(bytes(op)), count=1, array=ops.addr)
-    arg = bytes(abi.VmBind(vm_id=vm.id, ops=array))
-    return npu.proc.thread().syscall_async("ioctl", npu.fd, abi.DRM_IOCTL_VNPU_VM_BIND, arg)
+    return start_bind(npu.proc.thread(), npu, vm, [op])
 
 
-def map_op(bo, va):
-    return abi.VmBindOp(op=abi.VmBindOpType.MAP, handle=bo.handle, va=va, size=bo.size)
-
-
-def unmap_op(va, size):
-    return abi.VmBindOp(op=abi.VmBindOpType.UNMAP, va=va, size=size)
+def check_others_work(other):
+    """Another client's jobs neither wait nor go wrong."""
+    c = Copier(other)
+    src, a = c.buffer(PAGE)
+    dst, b = c.buffer(PAGE)
+    src.write(pattern(PAGE))
+    c.copy(a, b, PAGE).wait()
+    assert dst.read() == pattern(PAGE)
 
 
 def ready(npu):
@@ -161,12 +170,7 @@ class TestClear:
     def test_work_of_others_does_not_wait(self, npu, other, clears):
         npu.bo_create(PAGE, placement=VRAM)
         clears.wait()
-        c = Copier(other)
-        src, a = c.buffer(PAGE)
-        dst, b = c.buffer(PAGE)
-        src.write(pattern(PAGE))
-        c.copy(a, b, PAGE).wait()
-        assert dst.read() == pattern(PAGE)
+        check_others_work(other)
 
 
 def until_vram_is(npu, other, used):
@@ -241,12 +245,7 @@ class TestJob:
 
     def test_jobs_of_others_do_not_wait(self, npu, other, holds):
         *_, held = self.held_job(npu, holds)
-        c = Copier(other)
-        src, a = c.buffer(PAGE)
-        dst, b = c.buffer(PAGE)
-        src.write(pattern(PAGE))
-        c.copy(a, b, PAGE).wait()
-        assert dst.read() == pattern(PAGE)
+        check_others_work(other)
         held.close()
 
     def test_close_of_the_file_ends_it(self, npu, guest, holds):

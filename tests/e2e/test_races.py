@@ -5,7 +5,7 @@ import errno
 import signal
 
 import pytest
-from support import MIB, PAGE, Copier, Gate, pattern, raises_errno
+from support import MIB, PAGE, Copier, Gate, map_op, pattern, raises_errno, start_bind
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.accel.queue import lasting_submit
@@ -301,12 +301,7 @@ def test_signal_interrupts_a_bind_that_waits(guest):
     other.write(pattern(PAGE))
     op = abi.drm_vnpu_vm_bind_op(handle=bo.handle, va=0x5000_0000, size=PAGE)
     c.vm.bind_ops([op], asynchronous=True, waits=[before])
-    array = proc.alloc(40)
-    array.write(bytes(abi.drm_vnpu_vm_bind_op(handle=other.handle, va=0x6000_0000, size=PAGE)))
-    bind = abi.drm_vnpu_vm_bind(
-        vm_id=c.vm.id, ops=abi.drm_vnpu_array(stride=40, count=1, array=array.addr)
-    )
-    pending = proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_VM_BIND, bytes(bind))
+    pending = start_bind(proc, dev, c.vm, [map_op(other, 0x6000_0000)])
     pending.wait_blocked()
     proc.kill(signal.SIGUSR1)
     with raises_errno(errno.EINTR):

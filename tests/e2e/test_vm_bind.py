@@ -5,7 +5,18 @@ import errno
 
 import numpy as np
 import pytest
-from support import MIB, PAGE, PLACEMENTS, Copier, Gate, fill_bo, pattern, raises_errno
+from support import (
+    MIB,
+    PAGE,
+    PLACEMENTS,
+    Copier,
+    Gate,
+    fill_bo,
+    map_op,
+    pattern,
+    raises_errno,
+    unmap_op,
+)
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.codes import Fault
@@ -20,16 +31,6 @@ BASE = 0x10_0000_0000
 @pytest.fixture
 def copier(npu):
     return Copier(npu)
-
-
-def map_op(bo, va, size=None, offset=0, flags=0):
-    return abi.drm_vnpu_vm_bind_op(
-        op=MAP, flags=flags, handle=bo.handle, bo_offset=offset, va=va, size=size or bo.size
-    )
-
-
-def unmap_op(va, size):
-    return abi.drm_vnpu_vm_bind_op(op=UNMAP, va=va, size=size)
 
 
 def device_reads(copier, va, size):
