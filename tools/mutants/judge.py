@@ -99,7 +99,8 @@ def stages(mutant: Mutant, jobs: int, thorough: bool) -> list[Stage]:
         files = [f"tests/e2e/{name}.py" for name in mutant.first]
         found.append(Stage("first", ((*test, "stock", *files, "--", "-x"),)))
     if mutant.lane == "stock":
-        found.append(Stage("stock", ((*test, "stock", "--", "-x"),)))
+        done = [f"--ignore=tests/e2e/{name}.py" for name in mutant.first]
+        found.append(Stage("stock", ((*test, "stock", "--", "-x", *done),)))
     if mutant.kmemleak:
         found.append(Stage("lost memory", ((*test, "debug", "--", "-x", "--kmemleak=soak"),)))
     elif mutant.lane == "debug" or thorough:
