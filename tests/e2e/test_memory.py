@@ -5,7 +5,7 @@ import errno
 
 import numpy as np
 import pytest
-from support import MIB, PAGE, Copier, Windows, check_words, fill_bo, pattern, raises_errno
+from support import MIB, PAGE, Copier, Windows, check_words, fails, fill_bo, pattern, raises_errno
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.hw.packets import Copy, Fill
@@ -66,6 +66,47 @@ def test_evicted_bo_is_bound_again(npu):
     out, va_out = c.buffer(16 * MIB, SYSTEM)
     c.copy(va, va_out, 16 * MIB).wait(timeout_ms=30000)
     windows.check(out, 0)
+
+
+def evict_all(npu):
+    """Push out whatever is in VRAM, as another address space would."""
+    other = npu.vm_create()
+    for _ in range(8):
+        npu.bo_create(8 * MIB, placement=VRAM, vm=other).map()[:1] = b"x"
+
+
+@small_vram
+@pytest.mark.parametrize("cut", [False, True])
+def test_evicted_bo_stays_read_only(npu, cut):
+    """So does what is left of its mapping on both sides of a hole."""
+    c = Copier(npu)
+    bo = npu.bo_create(8 * MIB, placement=VRAM)
+    bo.write(b"keep" * (PAGE // 4))
+    va = c.vm.bind(bo, readonly=True)
+    if cut:
+        c.vm.unbind(va + 4 * MIB, PAGE)
+    evict_all(npu)
+    for at in (va, va + 8 * MIB - PAGE):
+        fence = npu.queue_create(c.vm, engine=COPY).submit([Fill(pattern=1, dst=at, size=64)])
+        fails(fence, errno.EIO)
+    assert bo.read(4) == b"keep"
+    assert bo.read(64, offset=8 * MIB - PAGE) == bytes(64)
+
+
+@small_vram
+def test_each_mapping_of_an_evicted_bo_is_bound_again(npu):
+    """From the offset that it had."""
+    c = Copier(npu)
+    out, va_out = c.buffer(PAGE, SYSTEM)
+    bo = npu.bo_create(8 * MIB, placement=VRAM)
+    offsets = (3 * MIB, 0, 5 * MIB)
+    mapped = [c.vm.bind(bo, offset=offset, size=MIB) for offset in offsets]
+    for i, offset in enumerate(offsets):
+        bo.write(b"part%d" % i, offset=offset)
+    evict_all(npu)
+    for i, va in enumerate(mapped):
+        c.copy(va, va_out, PAGE).wait(timeout_ms=30000)
+        assert out.read(5) == b"part%d" % i
 
 
 @small_vram
