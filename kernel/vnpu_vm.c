@@ -35,7 +35,7 @@
  * hardware context shows to the device. Both change in VM_BIND, at the time of
  * the ioctl and under the reservation of the VM, which all BOs that are private
  * to the VM share; a bind job brings the tables in VRAM up to date later, see
- * vnpu_bind.c.
+ * vnpu_bind_job.c.
  *
  * Life: the ID, queues and ioctls hold a VM by &vnpu_vm.users. Mappings and
  * vm_bos hold &vnpu_vm.base, so that this count never gets to zero by itself.
