@@ -96,13 +96,18 @@ static void on_detached(struct remote *remote)
 	remote_release(remote);
 }
 
-static void say_hello(const struct frame *request)
+/*
+ * Written once: it is the first answer of a restored guest, of which nothing is
+ * translated yet, and to ask for the processors is a long way through the kernel.
+ */
+static struct {
+	struct hello_reply reply;
+	char text[1024];
+} hello;
+static size_t hello_length;
+
+static void prepare_hello(void)
 {
-	struct frame none = { .type = FRAME_HELLO };
-	struct {
-		struct hello_reply reply;
-		char text[1024];
-	} hello = { 0 };
 	struct utsname name;
 	int length;
 
@@ -119,8 +124,14 @@ static void say_hello(const struct frame *request)
 			  modules_failures);
 	if (length >= (int)sizeof(hello.text))
 		length = sizeof(hello.text) - 1;
-	reply_to_host(request ? request : &none, 0, &hello,
-		      sizeof(hello.reply) + (size_t)length);
+	hello_length = sizeof(hello.reply) + (size_t)length;
+}
+
+static void say_hello(const struct frame *request)
+{
+	struct frame none = { .type = FRAME_HELLO };
+
+	reply_to_host(request ? request : &none, 0, &hello, hello_length);
 }
 
 static struct remote *take_spare(void)
@@ -344,6 +355,7 @@ void mux_run(void)
 		if (remote_spawn(&spares[i]))
 			spares[i] = NULL;
 	}
+	prepare_hello();
 	say_hello(NULL);
 	while (!stopping)
 		serve_once(signals);
