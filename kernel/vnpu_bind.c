@@ -12,6 +12,7 @@
 
 #include "vnpu_bind.h"
 #include "vnpu_bind_plan.h"
+#include "vnpu_bind_queue.h"
 #include "vnpu_drv.h"
 #include "vnpu_validate.h"
 #include "vnpu_vm.h"
@@ -31,7 +32,7 @@
  *    page tables, which records what the job has to write, queue the job and
  *    hand its fence to the reservations and syncobjs.
  *
- * The bind jobs of a VM run in order on one scheduler entity. A job writes
+ * The bind jobs of a queue run in order on one scheduler entity. A job writes
  * page-table entries by CPU when the scheduler runs it, and has the hardware
  * drop the translations that it made invalid. Where nothing valid was changed
  * there is nothing to drop: the hardware caches only valid translations.
@@ -40,7 +41,7 @@
  * signal must not interrupt that wait, because what was carried out cannot be
  * taken back, and repeating the ioctl would not be the same: another thread may
  * have changed the same range in between. So everything that may take long, the
- * earlier binds of the VM and moves of the BOs, is waited for before the third
+ * earlier binds of the queue and moves of the BOs, is waited for before the third
  * phase, where a signal does no harm, and with no lock held: the second phase is
  * given up and started again after the wait.
  *
@@ -136,6 +137,26 @@ static int bind_async(struct vnpu_bind *bind)
 	return ret;
 }
 
+static int bind_lookup(struct vnpu_bind *bind, const struct drm_vnpu_vm_bind *args)
+{
+	struct vnpu_file *vfile = to_vnpu_file(bind->file);
+
+	bind->vm = vnpu_vm_lookup(vfile, args->vm_id);
+	if (!bind->vm)
+		return -ENOENT;
+
+	bind->line = &bind->vm->binds;
+	if (!args->bind_queue_id)
+		return 0;
+
+	bind->queue = vnpu_bind_queue_lookup(vfile, args->bind_queue_id);
+	if (!bind->queue)
+		return -ENOENT;
+
+	bind->line = &bind->queue->line;
+	return bind->queue->vm == bind->vm ? 0 : -EINVAL;
+}
+
 int vnpu_ioctl_vm_bind(struct drm_device *drm, void *data,
 		       struct drm_file *file)
 {
@@ -150,19 +171,16 @@ int vnpu_ioctl_vm_bind(struct drm_device *drm, void *data,
 
 	if (args->flags & ~DRM_VNPU_VM_BIND_ASYNC || args->pad)
 		return -EINVAL;
-	if (args->bind_queue_id)
-		return -ENOENT;
 	if (!bind.async && (!args->ops.count || args->syncs.count))
 		return -EINVAL;
 
-	bind.vm = vnpu_vm_lookup(to_vnpu_file(file), args->vm_id);
-	if (!bind.vm)
-		return -ENOENT;
-
-	ret = vnpu_bind_init(&bind, args);
+	ret = bind_lookup(&bind, args);
+	if (!ret)
+		ret = vnpu_bind_init(&bind, args);
 	if (!ret)
 		ret = bind.async ? bind_async(&bind) : bind_sync(&bind);
 	vnpu_bind_fini(&bind);
+	vnpu_bind_queue_put(bind.queue);
 	vnpu_vm_put(bind.vm);
 
 	/* Nothing was done: as good as not yet started. */

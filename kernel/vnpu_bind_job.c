@@ -10,6 +10,7 @@
 #include <drm/drm_gpuvm.h>
 
 #include "vnpu_bind_job.h"
+#include "vnpu_bind_line.h"
 #include "vnpu_bo.h"
 #include "vnpu_content.h"
 #include "vnpu_device.h"
@@ -20,6 +21,14 @@
 #include "vnpu_vm.h"
 
 #define to_vnpu_bind_job(job) container_of(job, struct vnpu_bind_job, base)
+
+/* Those of other lines that have to come first: see "Bind queues". */
+static struct dma_fence *bind_job_prepare(struct vnpu_job *base)
+{
+	struct vnpu_bind_job *job = to_vnpu_bind_job(base);
+
+	return vnpu_bind_pending_find(job->pending, job->line, &job->txn.span, job);
+}
 
 static bool bind_job_run(struct vnpu_job *base)
 {
@@ -37,7 +46,7 @@ static bool bind_job_run(struct vnpu_job *base)
 
 	vnpu_pt_run(txn, job->bad);
 
-	/* Fences of a VM's binds signal in order. */
+	/* Fences of a line signal in order. */
 	return !txn->num_ranges && (!job->before || dma_fence_is_signaled(job->before));
 }
 
@@ -93,12 +102,15 @@ static void bind_job_free(struct vnpu_job *base)
 
 	vnpu_pt_txn_fini(&job->txn);
 	bind_job_free_contents(job);
+	vnpu_bind_pending_remove(job);
+	dma_fence_put(job->finished);
 	dma_fence_put(job->before);
 	bind_job_uncount(job);
 	kfree(job);
 }
 
 static const struct vnpu_job_ops bind_job_ops = {
+	.prepare = bind_job_prepare,
 	.run = bind_job_run,
 	.emit = bind_job_emit,
 	.free = bind_job_free,
@@ -112,8 +124,20 @@ static int bind_job_alloc_contents(struct vnpu_bind_job *job, u32 max)
 	return job->contents && job->bad ? 0 : -ENOMEM;
 }
 
-struct vnpu_bind_job *vnpu_bind_job_create(struct vnpu_vm *vm, u32 num_ops,
-					   u32 max_contents, u64 client_id)
+/* A table may be put in at once. */
+static bool bind_job_is_quiet(struct vnpu_pt_txn *txn, u64 start, u64 end)
+{
+	struct vnpu_vm *vm = container_of(txn->pt, struct vnpu_vm, pt);
+	struct vnpu_pt_range range = { start, end };
+	struct dma_fence *fence;
+
+	fence = vnpu_bind_pending_find(vm->pending, NULL, &range, NULL);
+	dma_fence_put(fence);
+	return !fence;
+}
+
+struct vnpu_bind_job *vnpu_bind_job_create(struct vnpu_vm *vm, struct vnpu_bind_line *line,
+					   u32 num_ops, u32 max_contents, u64 client_id)
 {
 	struct vnpu_bind_job *job;
 	int ret;
@@ -123,7 +147,9 @@ struct vnpu_bind_job *vnpu_bind_job_create(struct vnpu_vm *vm, u32 num_ops,
 		return ERR_PTR(-ENOMEM);
 
 	job->ctx = vm->ctx;
+	job->line = line;
 	vnpu_pt_txn_init(&job->txn, &vm->pt);
+	job->txn.is_quiet = bind_job_is_quiet;
 
 	ret = bind_job_alloc_contents(job, max_contents);
 	if (ret)
@@ -131,7 +157,7 @@ struct vnpu_bind_job *vnpu_bind_job_create(struct vnpu_vm *vm, u32 num_ops,
 
 	/* An operation changes one range, and what it cuts at both ends. */
 	ret = vnpu_job_init(&job->base, &bind_job_ops, vm->vdev->mmu_ring,
-			    &vm->bind_entity,
+			    &line->entity,
 			    clamp_t(u32, 3 * num_ops, 1, VNPU_PT_MAX_RANGES),
 			    vm, client_id);
 	if (ret)
@@ -184,11 +210,14 @@ struct dma_fence *vnpu_bind_job_queue(struct vnpu_bind_job *job,
 	drm_gpuvm_resv_add_fence(&vm->base, exec, fence,
 				 DMA_RESV_USAGE_BOOKKEEP,
 				 DMA_RESV_USAGE_BOOKKEEP);
-	job->before = vm->last_bind;
-	vm->last_bind = dma_fence_get(fence);
+	job->finished = dma_fence_get(fence);
+	job->before = job->line->last;
+	job->line->last = dma_fence_get(fence);
+	vnpu_bind_pending_add(vm->pending, job);
+	fence = job->line->last;
 	vnpu_job_push(&job->base);
 
-	return vm->last_bind;
+	return fence;
 }
 
 int vnpu_bind_job_add_deps(struct vnpu_bind_job *job, struct drm_exec *exec)

@@ -6,6 +6,7 @@
 #ifndef VNPU_BIND_JOB_H
 #define VNPU_BIND_JOB_H
 
+#include <linux/list.h>
 #include <linux/types.h>
 
 #include "vnpu_job.h"
@@ -13,6 +14,8 @@
 
 struct dma_fence;
 struct drm_exec;
+struct vnpu_bind_line;
+struct vnpu_bind_pending;
 struct vnpu_bo;
 struct vnpu_stats;
 struct vnpu_vm;
@@ -27,8 +30,16 @@ struct vnpu_bind_job {
 	/* What to write and to invalidate, and what is free after. */
 	struct vnpu_pt_txn txn;
 
-	/* Finished fence of the VM's bind before, or NULL. */
+	/* The line that it is in, which may be gone when it has finished. */
+	struct vnpu_bind_line *line;
+
+	/* Its own finished fence, and that of the one before in the line, or NULL. */
+	struct dma_fence *finished;
 	struct dma_fence *before;
+
+	/* Where it is in when it has been queued, else NULL; under the lock of it. */
+	struct vnpu_bind_pending *pending;
+	struct list_head link;
 
 	/* Of the file that it counts for, or NULL: it may outlive the VM. */
 	struct vnpu_stats *stats;
@@ -47,6 +58,7 @@ struct vnpu_bind_job {
 /**
  * vnpu_bind_job_create() - Make a job
  * @vm: Its VM.
+ * @line: That of the VM, or of a bind queue of it.
  * @num_ops: Operations that it carries out.
  * @max_contents: Number of BOs whose memory it may write entries for.
  * @client_id: Of the file that it is for.
@@ -54,8 +66,8 @@ struct vnpu_bind_job {
  * Return: The job, or an ERR_PTR. vnpu_bind_job_queue() or
  * vnpu_bind_job_abandon() is due.
  */
-struct vnpu_bind_job *vnpu_bind_job_create(struct vnpu_vm *vm, u32 num_ops,
-					   u32 max_contents, u64 client_id);
+struct vnpu_bind_job *vnpu_bind_job_create(struct vnpu_vm *vm, struct vnpu_bind_line *line,
+					   u32 num_ops, u32 max_contents, u64 client_id);
 
 /* Has it count for a file. EDQUOT: that has as many as it may. */
 int vnpu_bind_job_count(struct vnpu_bind_job *job, struct vnpu_stats *stats);

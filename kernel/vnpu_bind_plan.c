@@ -14,6 +14,7 @@
 
 #include "vnpu_bind.h"
 #include "vnpu_bind_job.h"
+#include "vnpu_bind_line.h"
 #include "vnpu_bind_plan.h"
 #include "vnpu_bo.h"
 #include "vnpu_device.h"
@@ -223,6 +224,21 @@ static bool bind_must_wait(struct vnpu_bind *bind, struct dma_fence *fence)
 	return true;
 }
 
+/* Those of other queues that come first. Each operation is looked at as if it were alone. */
+static bool bind_find_before(struct vnpu_bind *bind)
+{
+	u32 i;
+
+	for (i = 0; i < bind->num_ops && !bind->wait; i++) {
+		const struct vnpu_bind_op *op = &bind->ops[i];
+		struct vnpu_pt_range range;
+
+		range = vnpu_pt_reach(&bind->vm->pt, op->va, op->size, !op->map);
+		bind->wait = vnpu_bind_pending_find(bind->vm->pending, bind->line, &range, NULL);
+	}
+	return bind->wait;
+}
+
 /* -EAGAIN: the job would have to wait, for bind->wait first of all. */
 static int bind_find_wait(struct vnpu_bind *bind)
 {
@@ -230,7 +246,8 @@ static int bind_find_wait(struct vnpu_bind *bind)
 	struct drm_gem_object *obj;
 	struct dma_fence *fence;
 
-	if (bind_must_wait(bind, bind->vm->last_bind))
+	if (bind_must_wait(bind, bind->line->last) ||
+	    bind_must_wait(bind, bind->vm->needed) || bind_find_before(bind))
 		return -EAGAIN;
 	if (!bind->map)
 		return 0;
@@ -257,7 +274,7 @@ static int bind_prepare(struct vnpu_bind *bind)
 	}
 
 	/* An operation maps one BO, and cuts the mappings of two. */
-	bind->job = vnpu_bind_job_create(bind->vm, bind->num_ops, 3 * bind->num_ops,
+	bind->job = vnpu_bind_job_create(bind->vm, bind->line, bind->num_ops, 3 * bind->num_ops,
 					 bind->file->client_id);
 	if (IS_ERR(bind->job)) {
 		ret = PTR_ERR(bind->job);

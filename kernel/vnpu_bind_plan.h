@@ -18,6 +18,8 @@ struct drm_file;
 struct drm_gpuvm_bo;
 struct drm_vnpu_vm_bind;
 struct vnpu_bind_job;
+struct vnpu_bind_line;
+struct vnpu_bind_queue;
 struct vnpu_bo;
 struct vnpu_vm;
 
@@ -39,6 +41,10 @@ struct vnpu_bind {
 	struct vnpu_vm *vm;
 	struct drm_file *file;
 	bool async;
+
+	/* The bind queue, NULL if it is the VM's own; and its line. */
+	struct vnpu_bind_queue *queue;
+	struct vnpu_bind_line *line;
 
 	/* At least one operation is a map. */
 	bool map;

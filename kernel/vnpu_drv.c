@@ -19,6 +19,7 @@
 
 #include "vnpu_bo.h"
 #include "vnpu_bind.h"
+#include "vnpu_bind_queue.h"
 #include "vnpu_debugfs.h"
 #include "vnpu_drv.h"
 #include "vnpu_fdinfo.h"
@@ -47,7 +48,8 @@
  *   vnpu_vram_mgr.lock: the allocator of VRAM, and what is being vacated.
  *   vnpu_tt_mgr.lock: pages that are mapped for the device, and imports.
  * - vnpu_ptpool.lock: the bitmaps of page-table pages. vnpu_room.users_lock: who makes
- *   BOs resident, and the memory that they found busy. Spinlocks, as is the lru_lock of
+ *   BOs resident, and the memory that they found busy. vnpu_bind_pending.lock: binds of
+ *   a VM that are not over, for the scheduler as well. Spinlocks, as is the lru_lock of
  *   TTM, which guards the order of eviction.
  * - vnpu_device.aperture_lock: for reading while the CPU touches or maps VRAM,
  *   for writing when the PCI core is about to reset the function.
@@ -60,8 +62,8 @@
  * - vnpu_events.lock, vnpu_irq_vector.lock, vnpu_ring.lock, in this order, with
  *   interrupts off. Fences are signalled under the last.
  *
- * The locks of vnpu_file.vms and vnpu_file.queues guard the IDs of an open file and
- * nothing is taken inside.
+ * The locks of vnpu_file.vms, vnpu_file.queues and vnpu_file.bind_queues guard the IDs
+ * of an open file and nothing is taken inside.
  *
  * The hardware is touched between drm_dev_enter() and drm_dev_exit() only, or,
  * to give back what belongs to it, under reset_lock after a look at
@@ -101,6 +103,7 @@ static int vnpu_open(struct drm_device *drm, struct drm_file *file)
 	vfile->vdev = to_vnpu_device(drm);
 	xa_init_flags(&vfile->vms, XA_FLAGS_ALLOC1);
 	xa_init_flags(&vfile->queues, XA_FLAGS_ALLOC1);
+	xa_init_flags(&vfile->bind_queues, XA_FLAGS_ALLOC1);
 	file->driver_priv = vfile;
 	return 0;
 }
@@ -110,6 +113,7 @@ static void vnpu_postclose(struct drm_device *drm, struct drm_file *file)
 	struct vnpu_file *vfile = to_vnpu_file(file);
 
 	vnpu_queue_file_close(vfile);
+	vnpu_bind_queue_file_close(vfile);
 	vnpu_vm_file_close(vfile);
 	xa_destroy(&vfile->vms);
 	vnpu_stats_put(vfile->stats);

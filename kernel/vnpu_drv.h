@@ -56,11 +56,13 @@ struct vnpu_file {
 	struct vnpu_device *vdev;
 
 	/*
-	 * IDs to struct vnpu_vm and struct vnpu_queue. The entry holds a
-	 * reference; look-ups take theirs under the lock of the xarray.
+	 * IDs to struct vnpu_vm, struct vnpu_queue and struct vnpu_bind_queue. The
+	 * entry holds a reference; look-ups take theirs under the lock of the
+	 * xarray.
 	 */
 	struct xarray vms;
 	struct xarray queues;
+	struct xarray bind_queues;
 
 	struct vnpu_stats *stats;
 };
@@ -73,7 +75,7 @@ static inline struct vnpu_file *to_vnpu_file(struct drm_file *file)
 extern unsigned int vnpu_job_timeout_ms;
 
 /*
- * Teardown of queues, which the scheduler's own work may not do. It belongs to
+ * Teardown of queues, which the scheduler's own work and fences may not do. It belongs to
  * the module because the last queue may hold the last reference to the device.
  */
 extern struct workqueue_struct *vnpu_cleanup_wq;

@@ -114,6 +114,14 @@ static int vnpu_job_start(struct vnpu_job *job)
 	return 0;
 }
 
+static struct dma_fence *vnpu_job_prepare(struct drm_sched_job *base,
+					  struct drm_sched_entity *entity)
+{
+	struct vnpu_job *job = to_vnpu_job(base);
+
+	return job->ops->prepare ? job->ops->prepare(job) : NULL;
+}
+
 /*
  * A failed dependency is no reason not to run: who depends on the result of
  * another job looks at its fence. The fence returned carries a reference for
@@ -156,6 +164,7 @@ static void vnpu_job_sched_free(struct drm_sched_job *base)
  * timedout_job: the scheduler is given no timeout, see vnpu_ring_watch().
  */
 const struct drm_sched_backend_ops vnpu_sched_ops = {
+	.prepare_job = vnpu_job_prepare,
 	.run_job = vnpu_job_run,
 	.free_job = vnpu_job_sched_free,
 };

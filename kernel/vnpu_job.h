@@ -10,6 +10,13 @@ struct vnpu_job;
 
 struct vnpu_job_ops {
 	/*
+	 * Optional: what the job waits for when its dependencies have signalled:
+	 * a new reference to a fence, or NULL. Called again when that has. In the
+	 * signalling path as @emit is.
+	 */
+	struct dma_fence *(*prepare)(struct vnpu_job *job);
+
+	/*
 	 * Optional: whether the job may run, 0 or the error that it fails with.
 	 * Called as @emit is, right before it.
 	 */

@@ -11,8 +11,11 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include <drm/drm_drv.h>
+
 #include <kunit/visibility.h>
 
+#include "vnpu_device.h"
 #include "vnpu_pt.h"
 #include "vnpu_ptpool.h"
 
@@ -261,6 +264,7 @@ void vnpu_pt_txn_init(struct vnpu_pt_txn *txn, struct vnpu_pt *pt)
 		.ops = pt->ops,
 		.max_entries = U64_MAX,
 		.prepared = NOWHERE,
+		.span.start = U64_MAX,
 	};
 	INIT_LIST_HEAD(&txn->pages);
 	for (level = 0; level < VNPU_PT_LEVELS; level++)
@@ -397,13 +401,89 @@ int vnpu_pt_prepare_done(struct vnpu_pt_txn *txn)
 }
 EXPORT_SYMBOL_IF_KUNIT(vnpu_pt_prepare_done);
 
+/* What entries of a table, @count from @first on, show. */
+static struct vnpu_pt_range node_range(const struct vnpu_pt_node *node,
+				       unsigned int first, unsigned int count)
+{
+	u64 span = vnpu_pt_span(node->level), start = first * span;
+	struct vnpu_pt_range range;
+
+	for (; node->parent; node = node->parent)
+		start += node->index * vnpu_pt_span(node->level + 1);
+
+	range.start = start;
+	range.end = start + count * span;
+	return range;
+}
+
+/*
+ * All that a table maps, whose first address is @va, is in @range. Recursion: two tables
+ * a level are looked at to the end.
+ */
+static bool node_is_within(struct vnpu_pt_node *node, u64 va,
+			   const struct vnpu_pt_range *range)
+{
+	u64 span = vnpu_pt_span(node->level);
+	unsigned int i;
+
+	for (i = 0; i < VNPU_PT_ENTRIES; i++, va += span) {
+		struct vnpu_pt_node *child;
+
+		if (va >= range->start && va + span <= range->end)
+			continue;
+		if (!node->level) {
+			if (test_bit(i, node_valid(node)))
+				return false;
+			continue;
+		}
+		child = linked_child(node, i);
+		if (node_leaf(node, i) || (child && !node_is_within(child, va, range)))
+			return false;
+	}
+	return true;
+}
+
+/* Adds the huge page that is cut at @va, or the table there that goes, to @reach. */
+static void reach_at(const struct vnpu_pt *pt, u64 va, const struct vnpu_pt_range *range,
+		     bool unmap, struct vnpu_pt_range *reach)
+{
+	struct vnpu_pt_node *node = pt->root;
+
+	while (node && node->level) {
+		unsigned int i = vnpu_pt_index(va, node->level);
+		u64 span = vnpu_pt_span(node->level), start = ALIGN_DOWN(va, span);
+		struct vnpu_pt_node *child = linked_child(node, i);
+
+		if (node_leaf(node, i) || (unmap && child && node_is_within(child, start, range))) {
+			reach->start = min(reach->start, start);
+			reach->end = max(reach->end, start + span);
+			return;
+		}
+		node = child;
+	}
+}
+
+struct vnpu_pt_range vnpu_pt_reach(const struct vnpu_pt *pt, u64 va, u64 size, bool unmap)
+{
+	const struct vnpu_pt_range range = { .start = va, .end = va + size };
+	struct vnpu_pt_range reach = range;
+
+	reach_at(pt, range.start, &range, unmap, &reach);
+	reach_at(pt, range.end - 1, &range, unmap, &reach);
+	return reach;
+}
+
 static struct vnpu_pt_write *record(struct vnpu_pt_txn *txn,
 				    struct vnpu_pt_node *node,
 				    unsigned int first, unsigned int count,
 				    u64 value, u32 source)
 {
+	const struct vnpu_pt_range range = node_range(node, first, count);
 	static struct vnpu_pt_write lost;
 	struct vnpu_pt_write *write = &lost;
+
+	txn->span.start = min(txn->span.start, range.start);
+	txn->span.end = max(txn->span.end, range.end);
 
 	/* Room was made for all: a table without an entry beats an overflow. */
 	if (!WARN_ON_ONCE(txn->num_writes >= txn->max_writes))
@@ -450,21 +530,54 @@ static void range_touch(struct vnpu_pt_txn *txn, u64 start, u64 end)
 	txn->num_ranges++;
 }
 
+static u64 node_pointer(const struct vnpu_pt_node *node)
+{
+	return VNPU_PTE_VALID_MASK | VNPU_PTE_VRAM_MASK |
+	       (node->page->offset & VNPU_PTE_ADDR_MASK);
+}
+
 static void record_link(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node)
 {
-	u64 pte = VNPU_PTE_VALID_MASK | VNPU_PTE_VRAM_MASK |
-		  (node->page->offset & VNPU_PTE_ADDR_MASK);
-
-	record(txn, node->parent, node->index, 1, pte, VNPU_PT_SOURCE_NONE)->barrier = 1;
+	record(txn, node->parent, node->index, 1, node_pointer(node),
+	       VNPU_PT_SOURCE_NONE)->barrier = 1;
 	node->linked = true;
 	node->stale = false;
 }
 
+/*
+ * Puts an empty table in at once, which nobody can tell from none, unless the job
+ * has to do it. So what is mapped beside need not wait for the job.
+ */
+static bool node_link_now(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node)
+{
+	struct vnpu_pt_range range = node_range(node->parent, node->index, 1);
+	int idx;
+
+	if (node->stale || !txn->is_quiet ||
+	    (range.start < txn->span.end && txn->span.start < range.end) ||
+	    !txn->is_quiet(txn, range.start, range.end))
+		return false;
+
+	vnpu_aperture_lock(txn->vdev);
+	if (drm_dev_enter(&txn->vdev->drm, &idx)) {
+		/* Zeros before the pointer to them. */
+		wmb();
+		writeq_relaxed(node_pointer(node), node->parent->page->cpu + node->index);
+		drm_dev_exit(idx);
+		node->linked = true;
+	}
+	up_read(&txn->vdev->aperture_lock);
+
+	return node->linked;
+}
+
 static void node_link(struct vnpu_pt_txn *txn, struct vnpu_pt_node *node)
 {
-	if (node->stale)
-		record_clear(txn, node, 0, VNPU_PT_ENTRIES);
-	record_link(txn, node);
+	if (!node_link_now(txn, node)) {
+		if (node->stale)
+			record_clear(txn, node, 0, VNPU_PT_ENTRIES);
+		record_link(txn, node);
+	}
 	node->parent->used++;
 }
 

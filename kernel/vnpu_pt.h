@@ -184,6 +184,15 @@ struct vnpu_pt_txn {
 	/** @huge: A prepared change may write a huge leaf. */
 	bool huge;
 
+	/**
+	 * @is_quiet: Optional: nothing that is still to be written has to do with
+	 * [start, end), so that empty tables may be put in there at once.
+	 */
+	bool (*is_quiet)(struct vnpu_pt_txn *txn, u64 start, u64 end);
+
+	/** @span: All addresses that @writes have to do with, and more. */
+	struct vnpu_pt_range span;
+
 	/** @cut: What the next change cuts. */
 	struct vnpu_pt_cut cut;
 };
@@ -245,6 +254,18 @@ void vnpu_pt_commit(struct vnpu_pt_txn *txn);
 void vnpu_pt_run(const struct vnpu_pt_txn *txn, const bool *bad);
 /* When the job has finished, or never came to be. */
 void vnpu_pt_txn_fini(struct vnpu_pt_txn *txn);
+
+/**
+ * vnpu_pt_reach() - What a change would have to do with
+ * @pt: Page tables.
+ * @va: First address of the range.
+ * @size: Bytes of it.
+ * @unmap: It is to be unmapped, not mapped.
+ *
+ * Return: The range, and with it the huge pages that are cut and the tables that go
+ * because nothing else is in them.
+ */
+struct vnpu_pt_range vnpu_pt_reach(const struct vnpu_pt *pt, u64 va, u64 size, bool unmap);
 
 /* Index of @va in a table of @level. */
 static inline unsigned int vnpu_pt_index(u64 va, unsigned int level)

@@ -10,6 +10,7 @@
 #include <drm/drm_file.h>
 #include <drm/drm_print.h>
 
+#include "vnpu_bind_queue.h"
 #include "vnpu_drv.h"
 #include "vnpu_queue.h"
 #include "vnpu_reset.h"
@@ -187,6 +188,8 @@ static int vnpu_queue_check_create(struct vnpu_device *vdev,
 {
 	if (args->flags || args->pad)
 		return -EINVAL;
+	if (args->engine_class == DRM_VNPU_ENGINE_BIND)
+		return args->priority == DRM_VNPU_QUEUE_PRIORITY_NORMAL ? 0 : -EINVAL;
 	if (args->engine_class >= VNPU_NUM_ENGINE_CLASSES ||
 	    !vdev->class_count[args->engine_class])
 		return -EINVAL;
@@ -262,11 +265,31 @@ static struct vnpu_queue *vnpu_queue_create(struct vnpu_file *vfile, struct vnpu
 	return queue;
 }
 
+/* Takes over the reference to @vm and the place in the count in any case. */
+static int vnpu_queue_add(struct vnpu_file *vfile, struct vnpu_vm *vm,
+			  struct drm_vnpu_queue_create *args)
+{
+	struct vnpu_queue *queue = vnpu_queue_create(vfile, vm, args);
+	int ret;
+
+	if (IS_ERR(queue)) {
+		atomic_dec(&vfile->stats->num_queues);
+		vnpu_vm_put(vm);
+		return PTR_ERR(queue);
+	}
+
+	/* Last: from here on other threads can find it. */
+	ret = xa_alloc(&vfile->queues, &args->id, queue, VNPU_QUEUE_IDS, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		vnpu_queue_put(queue);
+
+	return ret;
+}
+
 int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct vnpu_file *vfile = to_vnpu_file(file);
 	struct drm_vnpu_queue_create *args = data;
-	struct vnpu_queue *queue;
 	struct vnpu_vm *vm;
 	int ret;
 
@@ -278,28 +301,14 @@ int vnpu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file 
 	if (!vm)
 		return -ENOENT;
 
-	ret = -EDQUOT;
-	if (!atomic_add_unless(&vfile->stats->num_queues, 1, vnpu_max_file_queues(vfile->vdev)))
-		goto err_vm;
-
-	queue = vnpu_queue_create(vfile, vm, args);
-	if (IS_ERR(queue)) {
-		ret = PTR_ERR(queue);
-		goto err_count;
+	if (!atomic_add_unless(&vfile->stats->num_queues, 1, vnpu_max_file_queues(vfile->vdev))) {
+		vnpu_vm_put(vm);
+		return -EDQUOT;
 	}
 
-	/* Last: from here on other threads can find it. */
-	ret = xa_alloc(&vfile->queues, &args->id, queue, xa_limit_31b, GFP_KERNEL_ACCOUNT);
-	if (ret)
-		vnpu_queue_put(queue);
-
-	return ret;
-
-err_count:
-	atomic_dec(&vfile->stats->num_queues);
-err_vm:
-	vnpu_vm_put(vm);
-	return ret;
+	if (args->engine_class == DRM_VNPU_ENGINE_BIND)
+		return vnpu_bind_queue_add(vfile, vm, &args->id);
+	return vnpu_queue_add(vfile, vm, args);
 }
 
 int vnpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file)
@@ -313,7 +322,7 @@ int vnpu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file
 
 	queue = xa_erase(&vfile->queues, args->id);
 	if (!queue)
-		return -ENOENT;
+		return vnpu_bind_queue_destroy(vfile, args->id);
 
 	vnpu_queue_retire(queue);
 	return 0;

@@ -9,6 +9,10 @@
 
 #include <drm/vnpu_accel.h>
 
+/* IDs of both kinds of queues are one space. */
+#define VNPU_QUEUE_IDS		XA_LIMIT(1, BIT(30) - 1)
+#define VNPU_BIND_QUEUE_IDS	XA_LIMIT(BIT(30), INT_MAX)
+
 struct drm_device;
 struct drm_file;
 struct vnpu_device;

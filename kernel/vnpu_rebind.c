@@ -72,6 +72,9 @@ static int rebind_prepare(struct vnpu_vm *vm, struct vnpu_bind_job *job, struct 
 	ret = vnpu_pt_prepare_done(&job->txn);
 	if (!ret)
 		ret = vnpu_bind_job_add_deps(job, exec);
+	/* A synchronous bind of another line, that nobody waits for any more. */
+	if (!ret && vm->needed)
+		ret = drm_sched_job_add_dependency(&job->base.base, dma_fence_get(vm->needed));
 	return ret;
 }
 
@@ -97,7 +100,7 @@ static int rebind_part(struct vnpu_vm *vm, struct drm_exec *exec, struct rebind_
 	int ret;
 
 	/* The number of ranges is not known: the whole context if several. */
-	job = vnpu_bind_job_create(vm, 1, list_count_nodes(&vm->rebind), 0);
+	job = vnpu_bind_job_create(vm, &vm->binds, 1, list_count_nodes(&vm->rebind), 0);
 	if (IS_ERR(job))
 		return PTR_ERR(job);
 

@@ -24,7 +24,6 @@
 #include "vnpu_drv.h"
 #include "vnpu_lru.h"
 #include "vnpu_ptpool.h"
-#include "vnpu_ring.h"
 #include "vnpu_validate.h"
 #include "vnpu_vm.h"
 
@@ -288,6 +287,27 @@ static int vnpu_vm_init_pt(struct vnpu_vm *vm)
 	return ret == -EINTR ? -ERESTARTSYS : ret;
 }
 
+static int vnpu_vm_init_binds(struct vnpu_vm *vm)
+{
+	int ret;
+
+	vm->pending = vnpu_bind_pending_create();
+	if (!vm->pending)
+		return -ENOMEM;
+
+	ret = vnpu_bind_line_init(&vm->binds, vm->vdev);
+	if (ret)
+		vnpu_bind_pending_put(vm->pending);
+	return ret;
+}
+
+/* All binds have finished. */
+static void vnpu_vm_fini_binds(struct vnpu_vm *vm)
+{
+	vnpu_bind_line_fini(&vm->binds);
+	vnpu_bind_pending_put(vm->pending);
+}
+
 /* Takes no reference of @stats, which pay for the tables. */
 static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev, struct vnpu_stats *stats)
 {
@@ -313,13 +333,13 @@ static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev, struct vnpu_stat
 	if (ret)
 		goto err_ctx;
 
-	ret = vnpu_ring_entity_init(vdev->mmu_ring, &vm->bind_entity);
+	ret = vnpu_vm_init_binds(vm);
 	if (ret)
 		goto err_pt;
 
 	ret = vnpu_vm_init_gpuvm(vm);
 	if (ret)
-		goto err_entity;
+		goto err_binds;
 
 	ret = ctx_enable(vm);
 	if (ret)
@@ -328,13 +348,13 @@ static struct vnpu_vm *vnpu_vm_create(struct vnpu_device *vdev, struct vnpu_stat
 	return vm;
 
 err_gpuvm:
-	drm_sched_entity_destroy(&vm->bind_entity);
+	vnpu_vm_fini_binds(vm);
 	vnpu_pt_fini(&vm->pt);
 	xa_erase(&vdev->vms, vm->ctx);
 	drm_gpuvm_put(&vm->base);
 	return ERR_PTR(ret);
-err_entity:
-	drm_sched_entity_destroy(&vm->bind_entity);
+err_binds:
+	vnpu_vm_fini_binds(vm);
 err_pt:
 	vnpu_pt_fini(&vm->pt);
 err_ctx:
@@ -404,8 +424,7 @@ static bool vnpu_vm_unlink_first(struct vnpu_vm *vm)
 /* No user is left and nothing is queued. */
 static void vnpu_vm_teardown(struct vnpu_vm *vm)
 {
-	drm_sched_entity_destroy(&vm->bind_entity);
-	dma_fence_put(vm->last_bind);
+	vnpu_vm_fini_binds(vm);
 	dma_fence_put(vm->needed);
 
 	while (vnpu_vm_unlink_first(vm))

@@ -15,6 +15,7 @@
 #include <drm/drm_gpuvm.h>
 #include <drm/gpu_scheduler.h>
 
+#include "vnpu_bind_line.h"
 #include "vnpu_hw.h"
 #include "vnpu_pt.h"
 
@@ -59,10 +60,11 @@ struct vnpu_vm {
 	/** @pt: Page tables; protected by the VM's reservation. */
 	struct vnpu_pt pt;
 
-	/** @bind_entity: Queue of bind jobs: they run in order. Jobs are armed
-	 * and pushed under the VM's reservation.
-	 */
-	struct drm_sched_entity bind_entity;
+	/** @binds: The VM's own bind queue. */
+	struct vnpu_bind_line binds;
+
+	/** @pending: Binds of all bind queues. */
+	struct vnpu_bind_pending *pending;
 
 	/** @rebind: BOs that vnpu_vm_validate() validated, to be rebound;
 	 * protected by the VM's reservation.
@@ -76,11 +78,6 @@ struct vnpu_vm {
 	 * be good, or was lost; protected by the VM's reservation.
 	 */
 	struct list_head unsettled;
-
-	/** @last_bind: Finished fence of the last bind job, or NULL; protected by
-	 * the VM's reservation.
-	 */
-	struct dma_fence *last_bind;
 
 	/** @needed: Finished fence of the last bind job that submits wait for by
 	 * themselves, or NULL; protected by the VM's reservation.
@@ -156,9 +153,10 @@ static inline struct dma_resv *vnpu_vm_resv(struct vnpu_vm *vm)
 /**
  * vnpu_vm_set_needed() - Have the submits that follow wait for a bind job
  * @vm: Address space; its reservation is held.
- * @fence: Finished fence of its last bind job. A reference is taken.
+ * @fence: Finished fence of the bind job. A reference is taken.
  *
- * For synchronous binds and for rebinds. The binds before it come first anyhow.
+ * For synchronous binds and for rebinds. The one before is over, or the job waits
+ * for it.
  */
 void vnpu_vm_set_needed(struct vnpu_vm *vm, struct dma_fence *fence);
 

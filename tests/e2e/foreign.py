@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from vgem import Vgem
 
-from vnpu.guest import Guest
+from vnpu.accel import Device, Syncobj
+from vnpu.guest import Guest, Process
 from vnpu.uapi import abi
 
 
@@ -28,3 +29,22 @@ class ForeignFence:
     def signal(self) -> None:
         """Signal it now."""
         self._vgem.write_ends(self._fence)
+
+
+def open_beside(foreign: ForeignFence) -> tuple[Device, Syncobj]:
+    """The device in a process that has the sync file, and a syncobj with its fence."""
+    dev = Device.open(foreign.holder.fork())
+    sync = dev.syncobj_create()
+    sync.import_sync_file(foreign.sync_file)
+    return dev, sync
+
+
+def take(holder: Process, proc: Process, fd: int) -> int:
+    """A descriptor of another process."""
+    pidfd = holder.syscall("pidfd_open", proc.pid, 0)
+    return holder.syscall("pidfd_getfd", pidfd, fd, 0)
+
+
+def status(proc: Process, sync_file: int) -> int:
+    """1 for success, a negative errno, 0 as long as it has not signalled."""
+    return abi.sync_ioc_file_info(proc, sync_file).status

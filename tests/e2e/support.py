@@ -28,6 +28,10 @@ GIVEN_UP = pytest.mark.expect_kernel_log(
     r"\[drm\] resetting the device",
     r"\[drm\] \*ERROR\* the device does not come back from a reset",
 )
+#: as it says, unless the queue had stopped by itself before anybody looked
+STUCK = r"\[drm\] queue \d+ does not stop"
+#: for ACPI to tell the guest and the guest to let go
+UNPLUG_S = 60.0
 DRIVER = "/sys/bus/pci/drivers/vnpu"
 
 
@@ -72,7 +76,7 @@ def reset_device(guest: Guest) -> None:
 class PciConfig:
     """The configuration space of the device, written behind the driver's back."""
 
-    COMMAND, MASTER = 4, 4
+    COMMAND, MASTER, MEMORY = 4, 4, 2
 
     def __init__(self, guest: Guest) -> None:
         self.proc = guest.spawn()
@@ -116,6 +120,29 @@ class Interrupts:
         self._table.write_u32(0, control)
 
 
+def reset_function(guest: Guest, method: str = "flr") -> None:
+    """By the PCI core, as root can ask for. A method that the port refuses resets all the same."""
+    device = f"/sys/bus/pci/devices/{pci_address(guest)}"
+    guest.write_file(f"{device}/reset_method", method.encode())
+    with contextlib.suppress(OSError):
+        guest.write_file(f"{device}/reset", b"1")
+
+
+def stop_answering(guest: Guest) -> None:
+    """The function decodes no address any more: reads are all ones, as if it were not there."""
+    path = f"/sys/bus/pci/devices/{pci_address(guest)}/config"
+    proc = guest.spawn()
+    fd = proc.open(path, os.O_RDWR)
+    command = int.from_bytes(proc.pread(fd, 2, PciConfig.COMMAND), "little") & ~PciConfig.MEMORY
+    proc.syscall("pwrite64", fd, command.to_bytes(2, "little"), 2, PciConfig.COMMAND)
+
+
+def unplug(machine: Any) -> None:
+    """Take the device out; the guest has let go of it when this returns."""
+    machine.qmp.cmd("device_del", {"id": "npu0"})
+    machine.qmp.wait_event("DEVICE_DELETED", UNPLUG_S, device="npu0")
+
+
 def reload_impatient(guest: Guest) -> str:
     """Have the driver look at its own queues every 250 ms; the path of the device."""
     guest.rmmod("vnpu")
@@ -127,6 +154,12 @@ def reload_impatient(guest: Guest) -> str:
 def uptime(guest: Guest) -> float:
     """Seconds on the guest's clock."""
     return float(guest.read_file("/proc/uptime").split()[0])
+
+
+def kill(proc: Process) -> None:
+    """As if it had crashed; it is gone when this returns."""
+    proc.kill(9)
+    proc.wait()
 
 
 def pause(npu: Device, ms: float) -> None:
@@ -164,12 +197,14 @@ def unmap_op(va: int, size: int) -> Any:
     return abi.VmBindOp(op=abi.VmBindOpType.UNMAP, va=va, size=size)
 
 
-def start_bind(proc: Process, dev: Device, vm: Vm, ops: Sequence[Any]) -> Pending[int]:
+def start_bind(
+    proc: Process, dev: Device, vm: Vm, ops: Sequence[Any], queue: Queue | None = None
+) -> Pending[int]:
     """A synchronous VM_BIND that *proc*, which has the file of *dev* too, may block in."""
     memory = proc.alloc(len(ops) * abi.VmBindOp._size_)
     memory.write(abi.concat(ops))
     array = abi.Array(stride=abi.VmBindOp._size_, count=len(ops), array=memory.addr)
-    arg = bytes(abi.VmBind(vm_id=vm.id, ops=array))
+    arg = bytes(abi.VmBind(vm_id=vm.id, bind_queue_id=queue.id if queue else 0, ops=array))
     return proc.syscall_async("ioctl", dev.fd, abi.DRM_IOCTL_VNPU_VM_BIND, arg)
 
 

@@ -2,7 +2,6 @@
 """A device that does not answer any more, and what it said too late."""
 
 import errno
-import os
 
 import pytest
 from support import (
@@ -10,6 +9,7 @@ from support import (
     GIVEN_UP,
     MIB,
     PAGE,
+    STUCK,
     Copier,
     Gate,
     Interrupts,
@@ -17,6 +17,7 @@ from support import (
     pause,
     pci_address,
     raises_errno,
+    stop_answering,
 )
 
 from vnpu.accel import VRAM, Device
@@ -24,19 +25,7 @@ from vnpu.guest import GuestFault
 from vnpu.hw.packets import Fill, Nop
 from vnpu.uapi import abi
 
-COMMAND, MEMORY = 4, 2
 EVENT_VECTOR = 0
-#: a queue may have stopped by itself before anybody looks
-STUCK = r"\[drm\] queue \d+ does not stop"
-
-
-def stop_answering(guest):
-    """The function decodes no address any more: reads are all ones, as if it were not there."""
-    path = f"/sys/bus/pci/devices/{pci_address(guest)}/config"
-    proc = guest.spawn()
-    fd = proc.open(path, os.O_RDWR)
-    command = int.from_bytes(proc.pread(fd, 2, COMMAND), "little") & ~MEMORY
-    proc.syscall("pwrite64", fd, command.to_bytes(2, "little"), 2, COMMAND)
 
 
 @GIVEN_UP

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The PCI core resets the function while the driver has it."""
 
-import contextlib
 import errno
 import os
 
 import pytest
-from support import MIB, PAGE, Copier, Gate, pci_address, uptime
+from support import MIB, PAGE, Copier, Gate, pci_address, reset_function, uptime
 
 from vnpu.accel import SYSTEM, TENSOR, VRAM, Device
 from vnpu.hw.codes import SignalOp
@@ -17,14 +16,6 @@ LOST = abi.DRM_VNPU_QUEUE_STATE_LOST
 
 #: of what the suite gives a job without progress, ten seconds: nobody waited for that
 SOON_S = 5.0
-
-
-def reset_function(guest, method="flr"):
-    """By the PCI core, as root can ask for. A method that the port refuses resets all the same."""
-    device = f"/sys/bus/pci/devices/{pci_address(guest)}"
-    guest.write_file(f"{device}/reset_method", method.encode())
-    with contextlib.suppress(OSError):
-        guest.write_file(f"{device}/reset", b"1")
 
 
 @pytest.fixture(params=["flr", "bus"])

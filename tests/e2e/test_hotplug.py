@@ -4,19 +4,11 @@
 import errno
 import time
 
-from support import MIB, PAGE, Copier, Gate, raises_errno
+from support import MIB, PAGE, UNPLUG_S, Copier, Gate, raises_errno, unplug
 
 from vnpu.accel import VRAM, Device
 from vnpu.base.deadline import scaled
 from vnpu.hw.packets import Fill
-
-#: for ACPI to tell the guest and the guest to let go
-UNPLUG_S = 60.0
-
-
-def unplug(machine):
-    machine.qmp.cmd("device_del", {"id": "npu0"})
-    machine.qmp.wait_event("DEVICE_DELETED", UNPLUG_S, device="npu0")
 
 
 def plug(machine):

@@ -6,13 +6,14 @@ import os
 import time
 
 import pytest
-from foreign import ForeignFence
+from foreign import ForeignFence, open_beside
 from support import (
     DRIVER,
     MIB,
     PAGE,
     Copier,
     Gate,
+    kill,
     pause,
     pci_address,
     raises_errno,
@@ -30,24 +31,11 @@ def foreign(guest):
     return ForeignFence(guest)
 
 
-def open_beside(foreign):
-    """The device in a process that has the sync file, and a syncobj with its fence."""
-    dev = Device.open(foreign.holder.fork())
-    sync = dev.syncobj_create()
-    sync.import_sync_file(foreign.sync_file)
-    return dev, sync
-
-
 def wait_until(condition):
     deadline = time.monotonic() + scaled(30)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def kill(proc):
-    proc.kill(9)
-    proc.wait()
 
 
 def test_module_exit_while_a_job_waits_for_another_driver(guest, foreign):

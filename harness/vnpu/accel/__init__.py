@@ -22,8 +22,10 @@ VRAM = Placement.VRAM
 SYSTEM = Placement.SYSTEM
 COPY = Engine.COPY
 TENSOR = Engine.TENSOR
+BIND = Engine.BIND
 
 __all__ = [
+    "BIND",
     "COPY",
     "SYSTEM",
     "TENSOR",

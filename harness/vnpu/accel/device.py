@@ -152,7 +152,7 @@ class Device:
         engine: int = abi.EngineClass.COPY,
         priority: int = abi.QueuePriority.NORMAL,
     ) -> Queue:
-        """A queue for an engine class, whose command buffers run in *vm*."""
+        """A queue for an engine class, whose command buffers run in *vm*, or for its binds."""
         made = abi.queue_create(
             self.proc, self.fd, vm_id=vm.id, engine_class=engine, priority=priority
         )

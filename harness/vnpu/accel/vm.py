@@ -12,6 +12,7 @@ from vnpu.uapi import abi
 if TYPE_CHECKING:
     from vnpu.accel.bo import Bo
     from vnpu.accel.device import Device
+    from vnpu.accel.queue import Queue
 
 _AUTO_START = 0x0100_0000_0000  # addresses that bind() chooses; tests use lower ones
 _HUGE = 2 << 20
@@ -46,6 +47,7 @@ class Vm:
         waits: Sequence[SyncItem] = (),
         signals: Sequence[SyncItem] = (),
         asynchronous: bool = False,
+        queue: Queue | None = None,
     ) -> int:
         """Map a range of *bo* and return its address, chosen here without *va*."""
         length = bo.size - offset if size is None else size
@@ -58,7 +60,7 @@ class Vm:
             va=address,
             size=length,
         )
-        self.bind_ops([op], waits, signals, asynchronous)
+        self.bind_ops([op], waits, signals, asynchronous, queue)
         return address
 
     def unbind(
@@ -68,10 +70,11 @@ class Vm:
         waits: Sequence[SyncItem] = (),
         signals: Sequence[SyncItem] = (),
         asynchronous: bool = False,
+        queue: Queue | None = None,
     ) -> None:
         """Unmap a range of addresses."""
         op = abi.VmBindOp(op=abi.VmBindOpType.UNMAP, va=va, size=size)
-        self.bind_ops([op], waits, signals, asynchronous)
+        self.bind_ops([op], waits, signals, asynchronous, queue)
 
     def bind_ops(
         self,
@@ -79,13 +82,15 @@ class Vm:
         waits: Sequence[SyncItem] = (),
         signals: Sequence[SyncItem] = (),
         asynchronous: bool = False,
+        queue: Queue | None = None,
     ) -> None:
-        """VM_BIND with several operations, all or none."""
+        """VM_BIND with several operations, all or none, in a bind queue or the VM's own."""
         abi.vm_bind(
             self.device.proc,
             self.device.fd,
             vm_id=self.id,
             flags=abi.VmBindFlag.ASYNC if asynchronous else 0,
+            bind_queue_id=queue.id if queue else 0,
             ops=ops,
             syncs=sync_ops(waits, signals),
         )

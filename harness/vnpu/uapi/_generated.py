@@ -15,7 +15,7 @@ from vnpu.uapi.call import call
 if TYPE_CHECKING:
     from vnpu.guest import Process
 
-HEADER_SHA256 = "251cc99109b6bbde6c4a46d5003aefc0d3b1a9601c0ed1a3668b09df4238145a"
+HEADER_SHA256 = "c72e9de7303b24914e1d456091691f2c9270de13d5f90418c0eb65d686324ddf"
 
 
 
@@ -72,6 +72,8 @@ class EngineClass(IntEnum):
     """Copies and fills."""
     TENSOR = 1
     """Matrix products, elementwise, reductions."""
+    BIND = 65536
+    """No engine: the queue takes VM_BINDs, see struct drm_vnpu_vm_bind, and no jobs."""
 
 
 class DevQueryType(IntEnum):
@@ -814,7 +816,11 @@ class VmBind(Struct):
 
     The operations are carried out in order, all or none. Errors are found before
     anything is changed and reported by the ioctl; after that a bind fails only
-    with ENODEV. Binds of a bind queue take effect in the order of the calls.
+    with ENODEV. Binds of a bind queue take effect in the order of the calls, and
+    their fences signal in this order. Those of different queues do not wait for each
+    other's waits, unless the later one has to do with what the earlier one changes:
+    with the same addresses; if it unmapped the last page of 2 MiB, 1 GiB or 512 GiB,
+    aligned, with any address in there; or, if a page of 2 MiB is cut, with that.
 
     A submit waits by itself for the synchronous binds before it, and for what the
     kernel has to map again because it had moved it, which is done in the order of
@@ -827,14 +833,16 @@ class VmBind(Struct):
     is lost after it was mapped, the range shows nothing, and submits fail with EIO
     until it is unmapped.
 
-    Errors: EINVAL also for a BO that is private to another VM or a range out of
-    the BO or the address space; E2BIG for more than max_bind_ops operations or
+    Errors: ENOENT also for a queue that is no bind queue; EINVAL also for a bind
+    queue of another VM, a BO that is private to another VM or a range out of the BO
+    or the address space; E2BIG for more than max_bind_ops operations or
     max_syncs syncs, or for maps with too many pages; EDQUOT for more than
     max_table_bytes and, if asynchronous, max_jobs.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
-    bind_queue_id: Zero: the VM's own bind queue. There are no others yet: ENOENT.
+    bind_queue_id: A queue of the VM with DRM_VNPU_ENGINE_BIND. Zero: the VM's own bind
+        queue.
     pad: Zero.
     ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async.
     syncs: Array of struct drm_vnpu_sync.
@@ -886,10 +894,12 @@ class VmBind(Struct):
 class QueueCreate(Struct):
     """struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
 
+    A bind queue has DRM_VNPU_QUEUE_PRIORITY_NORMAL, and needs no hardware queue.
+
     Errors: EACCES for a priority that the caller may not have; EDQUOT for more
     than max_queues; EBUSY when all hardware queues are in use.
 
-    vm_id: VM in which its command buffers run.
+    vm_id: VM in which its command buffers run, or that it binds in.
     engine_class: One of enum drm_vnpu_engine_class.
     priority: One of enum drm_vnpu_queue_priority.
     flags: Zero.
@@ -943,14 +953,15 @@ class QueueCreate(Struct):
 class QueueDestroy(Struct):
     """struct drm_vnpu_queue_destroy - Arguments of DRM_IOCTL_VNPU_QUEUE_DESTROY
 
-    Jobs that were submitted before still run; their fences signal.
+    Jobs that were submitted before still run, binds are carried out, and their
+    fences signal.
 
     The end of the file is different; it comes when its last descriptor and the
     last mapping of a BO through it are gone, with the process at the latest.
     Jobs of all queues, of destroyed ones as well, are stopped where they are, those
-    that have not begun never do, and their fences signal with ECANCELED, those included that other
-    processes hold in syncobjs and sync files. So a client that hands
-    fences out keeps its file until they have signalled. Fences of binds signal
+    that have not begun never do, and their fences signal with ECANCELED, those
+    included that other processes hold in syncobjs and sync files. So a client that
+    hands fences out keeps its file until they have signalled. Fences of binds signal
     when their waits have ended.
 
     id: ID of the queue.
@@ -982,6 +993,8 @@ class QueueDestroy(Struct):
 
 class QueueQuery(Struct):
     """struct drm_vnpu_queue_query - Arguments of DRM_IOCTL_VNPU_QUEUE_QUERY
+
+    Errors: ENOENT also for a bind queue, of which there is nothing to tell.
 
     id: ID of the queue.
     state: Out: mask of DRM_VNPU_QUEUE_STATE_*.
@@ -1099,7 +1112,7 @@ class SubmitJob(Struct):
     fails with ECANCELED, too; see DRM_VNPU_QUEUE_STATE_LOST. The jobs of the queue
     behind that one are not affected by a reset.
 
-    queue_id: ID of the queue.
+    queue_id: ID of the queue. ENOENT for a bind queue.
     flags: Zero.
     cmds: Array of struct drm_vnpu_cmd.
     syncs: Array of struct drm_vnpu_sync.
@@ -1331,7 +1344,11 @@ def vm_bind(
 
     The operations are carried out in order, all or none. Errors are found before
     anything is changed and reported by the ioctl; after that a bind fails only
-    with ENODEV. Binds of a bind queue take effect in the order of the calls.
+    with ENODEV. Binds of a bind queue take effect in the order of the calls, and
+    their fences signal in this order. Those of different queues do not wait for each
+    other's waits, unless the later one has to do with what the earlier one changes:
+    with the same addresses; if it unmapped the last page of 2 MiB, 1 GiB or 512 GiB,
+    aligned, with any address in there; or, if a page of 2 MiB is cut, with that.
 
     A submit waits by itself for the synchronous binds before it, and for what the
     kernel has to map again because it had moved it, which is done in the order of
@@ -1344,14 +1361,16 @@ def vm_bind(
     is lost after it was mapped, the range shows nothing, and submits fail with EIO
     until it is unmapped.
 
-    Errors: EINVAL also for a BO that is private to another VM or a range out of
-    the BO or the address space; E2BIG for more than max_bind_ops operations or
+    Errors: ENOENT also for a queue that is no bind queue; EINVAL also for a bind
+    queue of another VM, a BO that is private to another VM or a range out of the BO
+    or the address space; E2BIG for more than max_bind_ops operations or
     max_syncs syncs, or for maps with too many pages; EDQUOT for more than
     max_table_bytes and, if asynchronous, max_jobs.
 
     vm_id: ID of the VM.
     flags: Mask of DRM_VNPU_VM_BIND_ASYNC.
-    bind_queue_id: Zero: the VM's own bind queue. There are no others yet: ENOENT.
+    bind_queue_id: A queue of the VM with DRM_VNPU_ENGINE_BIND. Zero: the VM's own bind
+        queue.
     pad: Zero.
     ops: Array of struct drm_vnpu_vm_bind_op, not empty unless async.
     syncs: Array of struct drm_vnpu_sync.
@@ -1375,10 +1394,12 @@ def queue_create(
 ) -> QueueCreate:
     """DRM_IOCTL_VNPU_QUEUE_CREATE
 
+    A bind queue has DRM_VNPU_QUEUE_PRIORITY_NORMAL, and needs no hardware queue.
+
     Errors: EACCES for a priority that the caller may not have; EDQUOT for more
     than max_queues; EBUSY when all hardware queues are in use.
 
-    vm_id: VM in which its command buffers run.
+    vm_id: VM in which its command buffers run, or that it binds in.
     engine_class: One of enum drm_vnpu_engine_class.
     priority: One of enum drm_vnpu_queue_priority.
     flags: Zero.
@@ -1400,14 +1421,15 @@ def queue_destroy(
 ) -> QueueDestroy:
     """DRM_IOCTL_VNPU_QUEUE_DESTROY
 
-    Jobs that were submitted before still run; their fences signal.
+    Jobs that were submitted before still run, binds are carried out, and their
+    fences signal.
 
     The end of the file is different; it comes when its last descriptor and the
     last mapping of a BO through it are gone, with the process at the latest.
     Jobs of all queues, of destroyed ones as well, are stopped where they are, those
-    that have not begun never do, and their fences signal with ECANCELED, those included that other
-    processes hold in syncobjs and sync files. So a client that hands
-    fences out keeps its file until they have signalled. Fences of binds signal
+    that have not begun never do, and their fences signal with ECANCELED, those
+    included that other processes hold in syncobjs and sync files. So a client that
+    hands fences out keeps its file until they have signalled. Fences of binds signal
     when their waits have ended.
 
     id: ID of the queue.
@@ -1427,6 +1449,8 @@ def queue_query(
     id: int = 0,
 ) -> QueueQuery:
     """DRM_IOCTL_VNPU_QUEUE_QUERY
+
+    Errors: ENOENT also for a bind queue, of which there is nothing to tell.
 
     id: ID of the queue.
 
@@ -1501,6 +1525,7 @@ DRM_VNPU_SYNC_OP_WAIT = 1
 DRM_VNPU_SYNC_OP_SIGNAL = 2
 DRM_VNPU_ENGINE_COPY = 0
 DRM_VNPU_ENGINE_TENSOR = 1
+DRM_VNPU_ENGINE_BIND = 65536
 DRM_VNPU_DEV_QUERY_DEVICE = 0
 DRM_VNPU_DEV_QUERY_REGIONS = 1
 DRM_VNPU_DEV_QUERY_ENGINES = 2

@@ -158,6 +158,11 @@ enum drm_vnpu_engine_class {
 
 	/** @DRM_VNPU_ENGINE_TENSOR: Matrix products, elementwise, reductions. */
 	DRM_VNPU_ENGINE_TENSOR = 1,
+
+	/** @DRM_VNPU_ENGINE_BIND: No engine: the queue takes VM_BINDs, see
+	 * struct drm_vnpu_vm_bind, and no jobs.
+	 */
+	DRM_VNPU_ENGINE_BIND = 0x10000,
 };
 
 /**
@@ -492,7 +497,11 @@ struct drm_vnpu_vm_bind_op {
  *
  * The operations are carried out in order, all or none. Errors are found before
  * anything is changed and reported by the ioctl; after that a bind fails only
- * with ENODEV. Binds of a bind queue take effect in the order of the calls.
+ * with ENODEV. Binds of a bind queue take effect in the order of the calls, and
+ * their fences signal in this order. Those of different queues do not wait for each
+ * other's waits, unless the later one has to do with what the earlier one changes:
+ * with the same addresses; if it unmapped the last page of 2 MiB, 1 GiB or 512 GiB,
+ * aligned, with any address in there; or, if a page of 2 MiB is cut, with that.
  *
  * A submit waits by itself for the synchronous binds before it, and for what the
  * kernel has to map again because it had moved it, which is done in the order of
@@ -505,8 +514,9 @@ struct drm_vnpu_vm_bind_op {
  * is lost after it was mapped, the range shows nothing, and submits fail with EIO
  * until it is unmapped.
  *
- * Errors: EINVAL also for a BO that is private to another VM or a range out of
- * the BO or the address space; E2BIG for more than max_bind_ops operations or
+ * Errors: ENOENT also for a queue that is no bind queue; EINVAL also for a bind
+ * queue of another VM, a BO that is private to another VM or a range out of the BO
+ * or the address space; E2BIG for more than max_bind_ops operations or
  * max_syncs syncs, or for maps with too many pages; EDQUOT for more than
  * max_table_bytes and, if asynchronous, max_jobs.
  */
@@ -517,8 +527,8 @@ struct drm_vnpu_vm_bind {
 	/** @flags: Mask of DRM_VNPU_VM_BIND_ASYNC. */
 	__u32 flags;
 
-	/** @bind_queue_id: Zero: the VM's own bind queue. There are no others yet:
-	 * ENOENT.
+	/** @bind_queue_id: A queue of the VM with DRM_VNPU_ENGINE_BIND. Zero: the
+	 * VM's own bind queue.
 	 */
 	__u32 bind_queue_id;
 
@@ -549,11 +559,13 @@ enum drm_vnpu_queue_priority {
 /**
  * struct drm_vnpu_queue_create - Arguments of DRM_IOCTL_VNPU_QUEUE_CREATE
  *
+ * A bind queue has DRM_VNPU_QUEUE_PRIORITY_NORMAL, and needs no hardware queue.
+ *
  * Errors: EACCES for a priority that the caller may not have; EDQUOT for more
  * than max_queues; EBUSY when all hardware queues are in use.
  */
 struct drm_vnpu_queue_create {
-	/** @vm_id: VM in which its command buffers run. */
+	/** @vm_id: VM in which its command buffers run, or that it binds in. */
 	__u32 vm_id;
 
 	/** @engine_class: One of enum drm_vnpu_engine_class. */
@@ -575,14 +587,15 @@ struct drm_vnpu_queue_create {
 /**
  * struct drm_vnpu_queue_destroy - Arguments of DRM_IOCTL_VNPU_QUEUE_DESTROY
  *
- * Jobs that were submitted before still run; their fences signal.
+ * Jobs that were submitted before still run, binds are carried out, and their
+ * fences signal.
  *
  * The end of the file is different; it comes when its last descriptor and the
  * last mapping of a BO through it are gone, with the process at the latest.
  * Jobs of all queues, of destroyed ones as well, are stopped where they are, those
- * that have not begun never do, and their fences signal with ECANCELED, those included that other
- * processes hold in syncobjs and sync files. So a client that hands
- * fences out keeps its file until they have signalled. Fences of binds signal
+ * that have not begun never do, and their fences signal with ECANCELED, those
+ * included that other processes hold in syncobjs and sync files. So a client that
+ * hands fences out keeps its file until they have signalled. Fences of binds signal
  * when their waits have ended.
  */
 struct drm_vnpu_queue_destroy {
@@ -609,6 +622,8 @@ struct drm_vnpu_queue_destroy {
 
 /**
  * struct drm_vnpu_queue_query - Arguments of DRM_IOCTL_VNPU_QUEUE_QUERY
+ *
+ * Errors: ENOENT also for a bind queue, of which there is nothing to tell.
  */
 struct drm_vnpu_queue_query {
 	/** @id: ID of the queue. */
@@ -667,7 +682,7 @@ struct drm_vnpu_cmd {
  * behind that one are not affected by a reset.
  */
 struct drm_vnpu_submit_job {
-	/** @queue_id: ID of the queue. */
+	/** @queue_id: ID of the queue. ENOENT for a bind queue. */
 	__u32 queue_id;
 
 	/** @flags: Zero. */
