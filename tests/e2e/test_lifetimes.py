@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from foreign import ForeignFence, open_beside
+from foreign import ForeignFence, open_beside, status, take
 from support import (
     DRIVER,
     MIB,
@@ -22,7 +22,7 @@ from support import (
 
 from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.base.deadline import scaled
-from vnpu.hw.packets import Nop
+from vnpu.hw.packets import Fill, Nop
 from vnpu.uapi import abi
 
 
@@ -121,6 +121,30 @@ def test_close_does_not_wait_for_another_driver(guest, foreign):
     kill(dev.proc)
     assert uptime(guest) - start < 1
     foreign.signal()
+
+
+def test_end_of_a_file_ends_jobs_of_destroyed_queues(guest, npu):
+    """What is on an engine is stopped, what is behind it does not begin, and all fences say so."""
+    holder = guest.spawn()
+    dev = Device.open(guest.spawn())
+    c = Copier(dev)
+    word, va = c.buffer(PAGE)
+    fences = [
+        c.queue.submit(Gate(dev, c.vm).packets()),
+        c.queue.submit([Fill(pattern=1, dst=va, size=PAGE)]),
+    ]
+    files = [take(holder, dev.proc, fence.syncobj.export_sync_file()) for fence in fences]
+    memory = holder.mmap(PAGE, fd=take(holder, dev.proc, word.export()))
+    c.queue.destroy()
+    pause(npu, 100)
+    assert [status(holder, fd) for fd in files] == [0, 0], "they do not end with the queue"
+    start = uptime(guest)
+    kill(dev.proc)
+    for fd in files:
+        assert holder.poll({fd: 1}, timeout_ms=5000)
+        assert status(holder, fd) == -errno.ECANCELED
+    assert uptime(guest) - start < 5, "nobody waited for the time that a job may take"
+    assert memory.read_u32() == 0
 
 
 class Leaver:
