@@ -7,6 +7,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/rwsem.h>
+#include <linux/time64.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <linux/xarray.h>
@@ -31,6 +32,11 @@ struct vnpu_ring;
 #define VNPU_PAGING_QUEUE	0
 #define VNPU_MMU_QUEUE		1
 #define VNPU_FIRST_USER_QUEUE	2
+
+/* Longest that the device takes for what it is asked: much longer than it should. */
+#define VNPU_HW_WAIT_US		USEC_PER_SEC
+/* How often to look meanwhile. */
+#define VNPU_HW_POLL_US		10
 
 /* Engine classes of the uAPI, used as array indices. */
 #define VNPU_NUM_ENGINE_CLASSES	(DRM_VNPU_ENGINE_TENSOR + 1)

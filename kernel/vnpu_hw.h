@@ -211,6 +211,8 @@
 #define VNPU_ENGINE_STATUS_BUSY_MASK		0x1u
 #define VNPU_ENGINE_STATUS_QUEUE_SHIFT		8
 #define VNPU_ENGINE_STATUS_QUEUE_MASK		0xff00u
+#define VNPU_ENGINE_STATUS_RESETTING_SHIFT	16
+#define VNPU_ENGINE_STATUS_RESETTING_MASK	0x10000u
 
 /* w1: engine control */
 #define VNPU_ENGINE_REG_CONTROL			0x08
@@ -241,6 +243,8 @@
 #define VNPU_CTX_REG_CONTROL			0x08
 #define VNPU_CTX_CONTROL_VALID_SHIFT		0
 #define VNPU_CTX_CONTROL_VALID_MASK		0x1u
+#define VNPU_CTX_CONTROL_CHANGING_SHIFT		1
+#define VNPU_CTX_CONTROL_CHANGING_MASK		0x2u
 
 /*
  * one block a queue; BASE, CONFIG but for PRIORITY, CONTEXT and VECTOR are
@@ -371,6 +375,11 @@ enum vnpu_queue_state {
 	 * runs
 	 */
 	VNPU_QUEUE_STATE_FAULTED = 4,
+	/*
+	 * being enabled, disabled or reset; writes to the block other than
+	 * RESET are ignored
+	 */
+	VNPU_QUEUE_STATE_CHANGING = 5,
 };
 
 /*

@@ -76,9 +76,6 @@ static u32 vnpu_reset_read(struct vnpu_ring *ring, u32 reg)
 	return vnpu_read32(ring->vdev, VNPU_QUEUE(ring->id) + reg);
 }
 
-/* Longest that the device takes for a reset: much longer than it should. */
-#define VNPU_RESET_WAIT_US	USEC_PER_SEC
-
 /**
  * vnpu_reset_hw() - Reset the device and wait until it is ready
  * @vdev: Device; its registers are mapped. All that it was told is gone after it.
@@ -97,8 +94,8 @@ int vnpu_reset_hw(struct vnpu_device *vdev)
 		return -EIO;
 
 	vnpu_write32(vdev, VNPU_REG_CONTROL, VNPU_CONTROL_RESET_MASK);
-	ret = read_poll_timeout(vnpu_read32, status, status & VNPU_STATUS_READY_MASK, 10,
-				VNPU_RESET_WAIT_US, false, vdev, VNPU_REG_STATUS);
+	ret = read_poll_timeout(vnpu_read32, status, status & VNPU_STATUS_READY_MASK,
+				VNPU_HW_POLL_US, VNPU_HW_WAIT_US, false, vdev, VNPU_REG_STATUS);
 
 	/* Or it has gone meanwhile: all ones look ready. */
 	if (ret || vnpu_read32(vdev, VNPU_REG_ID) != VNPU_MAGIC)
@@ -125,7 +122,7 @@ int vnpu_reset_queue_hw(struct vnpu_device *vdev, u32 id)
 	if (read_poll_timeout(vnpu_read32, status,
 			      FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK, status) ==
 			      VNPU_QUEUE_STATE_DISABLED || status == U32_MAX,
-			      10, VNPU_RESET_WAIT_US, false, vdev,
+			      VNPU_HW_POLL_US, VNPU_HW_WAIT_US, false, vdev,
 			      reg + VNPU_QUEUE_REG_STATUS))
 		return -EIO;
 

@@ -5,6 +5,7 @@
 
 #include <linux/bitfield.h>
 #include <linux/dma-mapping.h>
+#include <linux/iopoll.h>
 #include <linux/slab.h>
 
 #include <drm/drm_drv.h>
@@ -467,7 +468,27 @@ void vnpu_ring_hw_set_priority(struct vnpu_ring *ring, u32 priority)
 		     FIELD_PREP(VNPU_QUEUE_CONFIG_PRIORITY_MASK, priority));
 }
 
-static void vnpu_ring_hw_start(struct vnpu_ring *ring)
+/*
+ * Doorbells are for a queue that is enabled. One that faulted at once is for the
+ * event to tell, and one that is not there for unplug.
+ */
+static int vnpu_ring_hw_wait(struct vnpu_ring *ring)
+{
+	u32 status;
+
+	if (!read_poll_timeout(vnpu_read32, status,
+			       FIELD_GET(VNPU_QUEUE_STATUS_STATE_MASK, status) !=
+			       VNPU_QUEUE_STATE_CHANGING,
+			       VNPU_HW_POLL_US, VNPU_HW_WAIT_US, false, ring->vdev,
+			       vnpu_ring_reg(ring, VNPU_QUEUE_REG_STATUS)))
+		return 0;
+
+	drm_err(&ring->vdev->drm, "queue %u does not start\n", ring->id);
+	return -EIO;
+}
+
+/* May sleep; fit for the signalling path. EIO: the queue does not start. */
+static int vnpu_ring_hw_start(struct vnpu_ring *ring)
 {
 	struct vnpu_device *vdev = ring->vdev;
 
@@ -490,6 +511,8 @@ static void vnpu_ring_hw_start(struct vnpu_ring *ring)
 	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_VECTOR), ring->vector);
 	vnpu_write32(vdev, vnpu_ring_reg(ring, VNPU_QUEUE_REG_CONTROL),
 		     VNPU_QUEUE_CONTROL_ENABLE_MASK);
+
+	return vnpu_ring_hw_wait(ring);
 }
 
 /* The two halves are read apart while the counter runs. */
@@ -619,8 +642,8 @@ void vnpu_ring_hw_replay(struct vnpu_ring *ring)
 	/* The first job has all its time before it. */
 	ring->look.seqno = 0;
 
-	vnpu_ring_hw_start(ring);
-	if (count)
+	/* If it does not start, its jobs time out. */
+	if (!vnpu_ring_hw_start(ring) && count)
 		vnpu_ring_doorbell(ring);
 }
 
@@ -702,7 +725,11 @@ static int vnpu_ring_hw_init(struct vnpu_ring *ring, u32 id)
 
 	ring->vector = vnpu_irq_vector_of(vdev, ring->id);
 	vnpu_irq_attach(ring);
-	vnpu_ring_hw_start(ring);
+	ret = vnpu_ring_hw_start(ring);
+	if (ret) {
+		vnpu_irq_detach(ring);
+		vnpu_ring_release_id(ring);
+	}
 out_exit:
 	drm_dev_exit(idx);
 out_unlock:
@@ -760,7 +787,7 @@ static void vnpu_ring_free(struct vnpu_ring *ring)
 	kfree_rcu(ring, rcu);
 }
 
-/* EBUSY: all hardware queues are in use. ENODEV: the device is gone. */
+/* EBUSY: all hardware queues are in use. ENODEV: the device is gone. EIO: it fails. */
 struct vnpu_ring *vnpu_ring_create(struct vnpu_device *vdev,
 				   const struct vnpu_ring_args *args)
 {

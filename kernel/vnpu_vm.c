@@ -5,6 +5,7 @@
 
 #include <linux/dma-fence.h>
 #include <linux/dma-resv.h>
+#include <linux/iopoll.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -118,6 +119,22 @@ static void ctx_program(struct vnpu_vm *vm)
 		     VNPU_CTX_CONTROL_VALID_MASK);
 }
 
+/* A context that is changing takes no writes. EIO: it does not come to an end. */
+static int ctx_wait(struct vnpu_device *vdev, u32 ctx)
+{
+	u32 control;
+
+	if (!read_poll_timeout(vnpu_read32, control,
+			       !(control & VNPU_CTX_CONTROL_CHANGING_MASK) || control == U32_MAX,
+			       VNPU_HW_POLL_US, VNPU_HW_WAIT_US, false, vdev,
+			       VNPU_CTX(ctx) + VNPU_CTX_REG_CONTROL))
+		return 0;
+
+	drm_err(&vdev->drm, "context %u does not change\n", ctx);
+	return -EIO;
+}
+
+/* May sleep; fit for the signalling path. */
 void vnpu_vm_dev_restore(struct vnpu_device *vdev)
 {
 	struct vnpu_vm *vm;
@@ -128,6 +145,10 @@ void vnpu_vm_dev_restore(struct vnpu_device *vdev)
 	xa_for_each(&vdev->vms, ctx, vm)
 		ctx_program(vm);
 	xa_unlock(&vdev->vms);
+
+	/* Who uses one that does not come faults. */
+	xa_for_each(&vdev->vms, ctx, vm)
+		ctx_wait(vdev, ctx);
 }
 
 /* Reserves a context, without a VM yet. EBUSY: all are in use. */
@@ -145,7 +166,7 @@ static int ctx_alloc(struct vnpu_device *vdev, u32 *ctx)
 static int ctx_enable(struct vnpu_vm *vm)
 {
 	struct vnpu_device *vdev = vm->vdev;
-	int idx;
+	int idx, ret;
 
 	if (!drm_dev_enter(&vdev->drm, &idx))
 		return -ENODEV;
@@ -155,10 +176,11 @@ static int ctx_enable(struct vnpu_vm *vm)
 	__xa_store(&vdev->vms, vm->ctx, vm, 0);
 	ctx_program(vm);
 	xa_unlock(&vdev->vms);
+	ret = ctx_wait(vdev, vm->ctx);
 	up_read(&vdev->reset_lock);
 
 	drm_dev_exit(idx);
-	return 0;
+	return ret;
 }
 
 /*
@@ -169,16 +191,22 @@ static int ctx_enable(struct vnpu_vm *vm)
 static void ctx_free(struct vnpu_vm *vm)
 {
 	struct vnpu_device *vdev = vm->vdev;
+	bool there;
 	int idx;
 
 	vnpu_device_lock_read(vdev);
 	xa_lock(&vdev->vms);
-	if (drm_dev_enter(&vdev->drm, &idx)) {
+	/* The number stays reserved. */
+	__xa_store(&vdev->vms, vm->ctx, NULL, 0);
+	there = drm_dev_enter(&vdev->drm, &idx);
+	if (there)
 		vnpu_write32(vdev, VNPU_CTX(vm->ctx) + VNPU_CTX_REG_CONTROL, 0);
+	xa_unlock(&vdev->vms);
+	if (there) {
+		ctx_wait(vdev, vm->ctx);
 		drm_dev_exit(idx);
 	}
-	__xa_erase(&vdev->vms, vm->ctx);
-	xa_unlock(&vdev->vms);
+	xa_erase(&vdev->vms, vm->ctx);
 	up_read(&vdev->reset_lock);
 }
 

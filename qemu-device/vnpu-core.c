@@ -27,6 +27,8 @@ VnpuCore *vnpu_core_new(const VnpuConfig *config, const VnpuOps *ops,
               (vnpu_exec_have_blas() ? VNPU_CAPS_BLAS_MASK : 0);
     c->gemm_unit = vnpu_exec_gemm_unit();
     c->pwc = config->pwc;
+    c->reset_ns = config->reset_ns;
+    c->enable_ns = config->enable_ns;
     c->tlb = vnpu_tlb_new();
     c->paused = c->pause_wanted = true;
     qemu_mutex_init(&c->lock);
@@ -82,10 +84,13 @@ static void core_reset(VnpuCore *c)
         c->engine[i].jobs = 0;
         c->engine[i].busy_ns = 0;
         memset(c->engine[i].turn, 0, sizeof(c->engine[i].turn));
+        c->engine[i].until = 0;
     }
     c->events = (VnpuEvents) {};
     c->scratch = 0;
     c->timestamp_hi = 0;
+    c->until = 0;
+    c->next_change = UINT64_MAX;
     c->recheck = false;
     c->next = 0;
     c->loading = false;
@@ -126,6 +131,10 @@ void vnpu_leave(VnpuCore *c)
         if (what & VNPU_DEFER_RESET) {
             core_reset(c);
         }
+        if (what & VNPU_DEFER_UNREADY) {
+            vnpu_change_begin(c, &c->until, c->reset_ns);
+            vnpu_change_run(c);
+        }
         if (what & VNPU_DEFER_BUS_OFF) {
             vnpu_engines_bus_off(c);
         }
@@ -149,6 +158,11 @@ static void core_defer(VnpuCore *c, unsigned what)
 void vnpu_core_reset(VnpuCore *c)
 {
     core_defer(c, VNPU_DEFER_RESET);
+}
+
+void vnpu_core_reset_slowly(VnpuCore *c)
+{
+    core_defer(c, VNPU_DEFER_RESET | VNPU_DEFER_UNREADY);
 }
 
 void vnpu_core_pause(VnpuCore *c, bool pause)
@@ -199,6 +213,7 @@ bool vnpu_core_settle(VnpuCore *c)
         /* what was loaded in part is neither good to run nor to save */
         vnpu_core_reset(c);
     }
+    c->saved_at = c->ops->clock(c->opaque);
     /* with the VM stopped this has been done already */
     vnpu_enter(c);
     c->paused = true;

@@ -42,6 +42,8 @@ typedef struct VnpuOps {
     void (*kick)(void *opaque);
     /* no interrupt that was raised before and still waits is delivered */
     void (*irq_clear)(void *opaque);
+    /* run vnpu_run() at this time of the device clock */
+    void (*run_at)(void *opaque, uint64_t when);
     /* call vnpu_poll() in a millisecond of device time */
     void (*poll_later)(void *opaque);
     /* call vnpu_wake() in @ns of the host's time, without the BQL until then */
@@ -59,6 +61,8 @@ typedef struct VnpuConfig {
     uint32_t tensor_engines;
     bool sync;                  /* no threads: packets run in vnpu_run() */
     bool pwc;                   /* page-walk cache */
+    uint64_t reset_ns;          /* how long resets take that are asked for */
+    uint64_t enable_ns;         /* and enabling and disabling */
 } VnpuConfig;
 
 /* Reset and paused; NULL if there is not enough memory */

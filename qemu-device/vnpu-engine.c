@@ -183,6 +183,7 @@ void vnpu_engine_reset(VnpuCore *c, unsigned n)
     int queue = vnpu_engine_queue(c, e);
 
     trace_vnpu_engine_reset(c->id, n, e->busy);
+    vnpu_change_begin(c, &e->until, c->reset_ns);
     if (e->busy) {
         engine_kill(c, e, &f);
     } else if (queue >= 0) {

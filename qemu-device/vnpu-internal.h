@@ -146,6 +146,7 @@ typedef struct VnpuEngine {
     uint32_t jobs;
     uint64_t busy_ns;
     VnpuTurn turn[VNPU_PRIORITIES];
+    uint64_t until;             /* see vnpu_change_begin(): in a reset */
 
     VnpuJob job;                /* valid unless idle */
     bool busy;                  /* under the BQL: phase is not idle */
@@ -161,6 +162,8 @@ typedef struct VnpuEngine {
 typedef struct VnpuContext {
     uint64_t pt;
     bool valid;
+    bool wanted;                /* what VALID will be */
+    uint64_t until;             /* see vnpu_change_begin() */
 } VnpuContext;
 
 typedef struct VnpuQueue {
@@ -178,6 +181,8 @@ typedef struct VnpuQueue {
     uint64_t busy_ns;
     bool enabled;
     bool waiting;               /* the packet at cmd_pos is a blocked WAIT */
+    bool wanted;                /* whether it will be enabled */
+    uint64_t until;             /* see vnpu_change_begin() */
 
     /* the command buffer being run; cmd_size is zero if there is none */
     uint64_t cmd_addr;
@@ -208,6 +213,7 @@ typedef struct VnpuQueue {
 #define VNPU_DEFER_BUS_OFF (1u << 1)
 #define VNPU_DEFER_PAUSE (1u << 2)
 #define VNPU_DEFER_RUN (1u << 3)
+#define VNPU_DEFER_UNREADY (1u << 4)
 
 typedef struct VnpuEvents {
     uint64_t base;
@@ -230,9 +236,14 @@ struct VnpuCore {
     uint32_t nvectors;
     bool sync;
     bool pwc;                   /* pointers to tables are remembered */
+    uint64_t reset_ns;
+    uint64_t enable_ns;
 
     uint32_t scratch;
     uint32_t timestamp_hi;
+    uint64_t until;             /* see vnpu_change_begin(): not ready */
+    uint64_t next_change;       /* the earliest of all, or UINT64_MAX */
+    uint64_t saved_at;          /* device clock when the state was saved */
     VnpuEvents events;
     VnpuContext ctx[VNPU_MAX_CONTEXTS];
     VnpuQueue queue[VNPU_MAX_QUEUES];
@@ -265,6 +276,8 @@ struct VnpuCore {
 /* vnpu-core.c: the bracket of each entry of the core */
 void vnpu_enter(VnpuCore *c);
 void vnpu_leave(VnpuCore *c);
+/* As vnpu_core_reset(), but it takes its time */
+void vnpu_core_reset_slowly(VnpuCore *c);
 
 /* Reset or unplugged while something was half way, which is to end soon */
 static inline bool vnpu_gone(const VnpuCore *c)
@@ -336,7 +349,22 @@ static inline bool vnpu_queue_parted(const VnpuQueue *q)
     return q->part_pos && !q->fault && !q->running;
 }
 
+/* vnpu-change.c: what takes time */
+/*
+ * Let something of the device be under way for @ns. @until is zero at other
+ * times, else one more than the time of the device clock at which it is over.
+ */
+void vnpu_change_begin(VnpuCore *c, uint64_t *until, uint64_t ns);
+/* Do what has become due */
+void vnpu_change_run(VnpuCore *c);
+/* The same from a read, which may come from inside of the core's own access */
+void vnpu_change_look(VnpuCore *c);
+/* After loading: go by the clock here; false if one of them cannot be */
+bool vnpu_change_loaded(VnpuCore *c);
+
 /* vnpu-queue.c: control of the queues */
+/* The time that enabling or disabling takes is over */
+void vnpu_queue_changed(VnpuCore *c, unsigned n);
 void vnpu_queue_doorbell(VnpuCore *c, unsigned n, uint32_t tail);
 void vnpu_queue_enable(VnpuCore *c, unsigned n, bool on);
 void vnpu_queue_reset(VnpuCore *c, unsigned n);

@@ -13,7 +13,8 @@ static bool load_queue_good(const VnpuCore *c, unsigned n)
     if (q->fault > VNPU_FAULT_RESET ||
         (q->cmd_size ? q->cmd_pos >= q->cmd_size : q->cmd_pos) ||
         q->cmd_pos % 8 || q->cmd_addr % 8 ||
-        ((q->waiting || q->part_pos) && !q->cmd_size)) {
+        ((q->waiting || q->part_pos) && !q->cmd_size) ||
+        (q->until && q->enabled)) {
         return false;
     }
     if (n >= c->nqueues) {
@@ -72,7 +73,7 @@ void vnpu_core_load_begin(VnpuCore *c)
 
 bool vnpu_core_load_end(VnpuCore *c)
 {
-    if (!load_good(c)) {
+    if (!load_good(c) || !vnpu_change_loaded(c)) {
         vnpu_core_reset(c);
         return false;
     }

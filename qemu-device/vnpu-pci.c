@@ -27,6 +27,11 @@
 
 #define POLL_NS SCALE_MS
 
+/* Far longer than a driver should wait, to see what it does then */
+#define CHANGE_MAX_US (10ull * 1000 * 1000)
+/* PCI Express allows no more */
+#define FLR_MAX_US (100ull * 1000)
+
 /*
  * Memory only. A device that could be made to write to registers would be
  * able to reset or unplug itself while it is half way in something.
@@ -123,6 +128,13 @@ static void vnpu_irq_clear(void *opaque)
     }
 }
 
+static void vnpu_run_at(void *opaque, uint64_t when)
+{
+    VnpuState *s = opaque;
+
+    timer_mod(&s->change, when);
+}
+
 static void vnpu_poll_later(void *opaque)
 {
     VnpuState *s = opaque;
@@ -150,6 +162,7 @@ static const VnpuOps vnpu_ops = {
     .clock = vnpu_clock,
     .kick = vnpu_kick,
     .irq_clear = vnpu_irq_clear,
+    .run_at = vnpu_run_at,
     .poll_later = vnpu_poll_later,
     .wake_later = vnpu_wake_later,
 };
@@ -216,6 +229,11 @@ static void vnpu_bh(void *opaque)
     vnpu_put(s);
 }
 
+static void vnpu_change_timer(void *opaque)
+{
+    vnpu_kick(opaque);
+}
+
 static void vnpu_poll_timer(void *opaque)
 {
     VnpuState *s = opaque;
@@ -236,8 +254,10 @@ void vnpu_update_pause(VnpuState *s)
     bool awake;
 
     if (s->realized) {
+        vnpu_abort_update(s);
         awake = !(pci_get_word(pci->config + pci->pm_cap + PCI_PM_CTRL) &
                   PCI_PM_CTRL_STATE_MASK);
+        trace_vnpu_pause(vnpu_core_id(s->core), s->vm_running, awake);
         vnpu_core_pause(s->core, !s->vm_running || !awake);
     }
 }
@@ -257,9 +277,16 @@ static void vnpu_vm_change(void *opaque, bool running, RunState state)
 static uint64_t vnpu_mmio_read(void *opaque, hwaddr addr, unsigned size)
 {
     VnpuState *s = opaque;
+    uint32_t val;
 
-    /* found before the device was unplugged, and done after it */
-    return s->realized ? vnpu_reg_read(s->core, addr) : UINT32_MAX;
+    if (!s->realized) {
+        /* found before the device was unplugged, and done after it */
+        return UINT32_MAX;
+    }
+    vnpu_get(s);
+    val = vnpu_reg_read(s->core, addr);
+    vnpu_put(s);
+    return val;
 }
 
 static void vnpu_mmio_write(void *opaque, hwaddr addr, uint64_t val,
@@ -284,17 +311,60 @@ static const MemoryRegionOps vnpu_mmio_ops = {
 
 /* Configuration space */
 
+void vnpu_flr_begin(VnpuState *s, uint64_t ns)
+{
+    s->flr_until = 0;
+    if (ns) {
+        ns = MIN(ns, FLR_MAX_US * SCALE_US);
+        trace_vnpu_flr(vnpu_core_id(s->core), ns);
+        s->flr_until = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + ns;
+    }
+}
+
+uint64_t vnpu_flr_left(VnpuState *s)
+{
+    uint64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+
+    return s->flr_until > now ? s->flr_until - now : 0;
+}
+
+static uint32_t vnpu_config_read(PCIDevice *pci, uint32_t addr, int len)
+{
+    if (vnpu_flr_left(VNPU(pci))) {
+        /* not answered, which the host bridge completes with ones */
+        return MAKE_64BIT_MASK(0, 8 * len);
+    }
+    return pci_default_read_config(pci, addr, len);
+}
+
+/* Anything but configuration space is dealt with in vnpu_reset_hold() */
+static void vnpu_config_write_flr(VnpuState *s, uint32_t addr, uint32_t val,
+                                  int len)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    bool flr = pci_get_word(pci->config + pci->exp.exp_cap + PCI_EXP_DEVCTL) &
+               PCI_EXP_DEVCTL_BCR_FLR;
+
+    pcie_cap_flr_write_config(pci, addr, val, len);
+    if (flr) {
+        vnpu_flr_begin(s, s->flr_us * SCALE_US);
+    }
+}
+
 static void vnpu_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
                               int len)
 {
     VnpuState *s = VNPU(pci);
     bool master = vnpu_master(pci);
 
+    if (vnpu_flr_left(s)) {
+        return;
+    }
     vnpu_get(s);
     pci_default_write_config(pci, addr, val, len);
     if (s->realized) {
         pcie_aer_write_config(pci, addr, val, len);
-        pcie_cap_flr_write_config(pci, addr, val, len);
+        vnpu_config_write_flr(s, addr, val, len);
     }
     if (s->realized && master && !vnpu_master(pci)) {
         vnpu_core_bus_off(s->core);
@@ -313,6 +383,7 @@ static void vnpu_reset_hold(Object *obj, ResetType type)
 
     vnpu_core_reset(s->core);
     timer_del(&s->poll);
+    s->flr_until = 0;
     pcie_cap_deverr_reset(PCI_DEVICE(s));
 }
 
@@ -335,6 +406,15 @@ static bool vnpu_check_props(VnpuState *s, Error **errp)
         engines > VNPU_MAX_ENGINES) {
         error_setg(errp, "copy-engines and tensor-engines must be at least 1 "
                    "and together at most %d", VNPU_MAX_ENGINES);
+        return false;
+    }
+    if (s->reset_us > CHANGE_MAX_US || s->enable_us > CHANGE_MAX_US) {
+        error_setg(errp, "reset-us and enable-us must be at most %llu",
+                   CHANGE_MAX_US);
+        return false;
+    }
+    if (s->flr_us > FLR_MAX_US) {
+        error_setg(errp, "flr-us must be at most %llu", FLR_MAX_US);
         return false;
     }
     return true;
@@ -406,6 +486,8 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     if (!vnpu_check_props(s, errp)) {
         return;
     }
+    s->config.reset_ns = s->reset_us * SCALE_US;
+    s->config.enable_ns = s->enable_us * SCALE_US;
     s->config.id = object_get_canonical_path_component(OBJECT(s));
     /* results come from threads of the host, when they are ready */
     replay_add_blocker("vnpu");
@@ -425,13 +507,14 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
     s->bh = qemu_bh_new_guarded(vnpu_bh, s,
                                 &DEVICE(s)->mem_reentrancy_guard);
     timer_init_ns(&s->poll, QEMU_CLOCK_VIRTUAL, vnpu_poll_timer, s);
+    timer_init_ns(&s->change, QEMU_CLOCK_VIRTUAL, vnpu_change_timer, s);
     timer_init_ns(&s->wake, QEMU_CLOCK_REALTIME, vnpu_wake_timer, s);
     s->core = vnpu_core_new(&s->config, &vnpu_ops, s, errp);
     if (!s->core) {
         goto err_bh;
     }
     vnpu_init_bars(s);
-    vnpu_abort_init(pci);
+    vnpu_abort_init(s);
     vnpu_iommu_init(s);
     s->realized = true;
     s->vm_running = runstate_is_running();
@@ -442,6 +525,7 @@ static void vnpu_realize(PCIDevice *pci, Error **errp)
 
 err_bh:
     timer_deinit(&s->wake);
+    timer_deinit(&s->change);
     timer_deinit(&s->poll);
     qemu_bh_delete(s->bh);
     msix_uninit_exclusive_bar(pci);
@@ -462,6 +546,8 @@ static void vnpu_exit(PCIDevice *pci)
     vnpu_iommu_exit(s);
     timer_del(&s->wake);
     timer_deinit(&s->wake);
+    timer_del(&s->change);
+    timer_deinit(&s->change);
     timer_del(&s->poll);
     timer_deinit(&s->poll);
     qemu_bh_delete(s->bh);
@@ -497,6 +583,9 @@ static const Property vnpu_properties[] = {
     DEFINE_PROP_UINT32("tensor-engines", VnpuState, config.tensor_engines, 1),
     DEFINE_PROP_BOOL("sync", VnpuState, config.sync, false),
     DEFINE_PROP_BOOL("pwc", VnpuState, config.pwc, true),
+    DEFINE_PROP_UINT32("reset-us", VnpuState, reset_us, 100),
+    DEFINE_PROP_UINT32("enable-us", VnpuState, enable_us, 20),
+    DEFINE_PROP_UINT32("flr-us", VnpuState, flr_us, 10000),
 };
 
 /* QEMU 10.1 made class data constant */
@@ -515,6 +604,7 @@ static void vnpu_class_init(ObjectClass *klass, VnpuClassData *data)
 
     pc->realize = vnpu_realize;
     pc->exit = vnpu_exit;
+    pc->config_read = vnpu_config_read;
     pc->config_write = vnpu_config_write;
     pc->vendor_id = VNPU_PCI_VENDOR;
     pc->device_id = VNPU_PCI_DEVICE;

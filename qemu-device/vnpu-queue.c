@@ -4,6 +4,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/log.h"
 #include "vnpu-internal.h"
 #include "trace.h"
 
@@ -16,8 +17,10 @@ uint32_t vnpu_queue_state(const VnpuCore *c, unsigned n)
     }
     if (!q->enabled) {
         /* the last packet may still run */
-        return q->running || q->part_pos ? VNPU_QUEUE_STATE_RUNNING
-                                         : VNPU_QUEUE_STATE_DISABLED;
+        if (q->running || q->part_pos) {
+            return VNPU_QUEUE_STATE_RUNNING;
+        }
+        return q->until ? VNPU_QUEUE_STATE_CHANGING : VNPU_QUEUE_STATE_DISABLED;
     }
     if (q->waiting) {
         return VNPU_QUEUE_STATE_WAITING;
@@ -79,17 +82,29 @@ void vnpu_queue_fault(VnpuCore *c, unsigned n, const VnpuFault *f, uint64_t ip,
 void vnpu_queue_enable(VnpuCore *c, unsigned n, bool on)
 {
     VnpuQueue *q = &c->queue[n];
-    VnpuFault f;
 
     if (q->fault || q->enabled == on) {
         return;
     }
-    q->enabled = on;
+    trace_vnpu_queue_enable(c->id, n, on);
     if (!on) {
+        q->enabled = false;
         q->waiting = false;
         q->invalidating = false;
+    }
+    q->wanted = on;
+    vnpu_change_begin(c, &q->until, c->enable_ns);
+}
+
+void vnpu_queue_changed(VnpuCore *c, unsigned n)
+{
+    VnpuQueue *q = &c->queue[n];
+    VnpuFault f;
+
+    if (q->fault || !q->wanted) {
         return;
     }
+    q->enabled = true;
     f.code = vnpu_queue_check(c, q);
     if (f.code != VNPU_FAULT_NONE) {
         vnpu_refuse(&f, f.code);
@@ -103,6 +118,7 @@ void vnpu_queue_reset(VnpuCore *c, unsigned n)
 {
     VnpuQueue *q = &c->queue[n];
 
+    trace_vnpu_queue_reset(c->id, n);
     for (unsigned i = 0; q->running && i < c->nengines; i++) {
         VnpuEngine *e = &c->engine[i];
 
@@ -119,6 +135,7 @@ void vnpu_queue_reset(VnpuCore *c, unsigned n)
         .context = q->context,
         .vector = q->vector,
     };
+    vnpu_change_begin(c, &q->until, c->reset_ns);
     /* others may have waited for the packet */
     vnpu_kick(c);
 }
@@ -132,6 +149,8 @@ void vnpu_queue_doorbell(VnpuCore *c, unsigned n, uint32_t tail)
 
     if (!vnpu_queue_live(q)) {
         trace_vnpu_doorbell_ignored(c->id, n, tail);
+        qemu_log_mask(LOG_GUEST_ERROR, "%s: doorbell of queue %u, which is "
+                      "not enabled or has faulted\n", c->id, n);
         return;
     }
     trace_vnpu_doorbell(c->id, n, tail, q->head);

@@ -7,6 +7,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/log.h"
 #include "vnpu-internal.h"
 #include "trace.h"
 
@@ -38,18 +39,30 @@ static void reg_set_hi(uint64_t *v, uint32_t val)
 static void reg_unknown_read(VnpuCore *c, uint64_t addr)
 {
     trace_vnpu_reg_unknown_read(c->id, addr);
+    qemu_log_mask(LOG_GUEST_ERROR, "%s: read of 0x%" PRIx64
+                  ", where no register is\n", c->id, addr);
 }
 
 static void reg_unknown_write(VnpuCore *c, uint64_t addr, uint32_t val)
 {
     trace_vnpu_reg_unknown_write(c->id, addr, val);
+    qemu_log_mask(LOG_GUEST_ERROR, "%s: write of 0x%" PRIx32 " to 0x%" PRIx64
+                  ", which cannot be written now\n", c->id, val, addr);
+}
+
+/* Something that the driver asked for is still under way */
+static void reg_early_write(VnpuCore *c, uint64_t addr, uint32_t val)
+{
+    trace_vnpu_reg_early_write(c->id, addr, val);
+    qemu_log_mask(LOG_GUEST_ERROR, "%s: write of 0x%" PRIx32 " to 0x%" PRIx64
+                  " too early: look at the status first\n", c->id, val, addr);
 }
 
 /* The device */
 
 static uint32_t reg_device_status(const VnpuCore *c)
 {
-    uint32_t status = VNPU_STATUS_READY_MASK;
+    uint32_t status = c->until ? 0 : VNPU_STATUS_READY_MASK;
 
     for (unsigned i = 0; i < c->nengines; i++) {
         if (c->engine[i].busy) {
@@ -136,7 +149,7 @@ static void reg_device_write(VnpuCore *c, uint64_t addr, uint32_t val)
     switch (addr) {
     case VNPU_REG_CONTROL:
         if (val & VNPU_CONTROL_RESET_MASK) {
-            vnpu_core_reset(c);
+            vnpu_core_reset_slowly(c);
         }
         break;
     case VNPU_REG_SCRATCH:
@@ -168,10 +181,11 @@ static void reg_device_write(VnpuCore *c, uint64_t addr, uint32_t val)
 
 static uint32_t reg_engine_status(const VnpuCore *c, const VnpuEngine *e)
 {
+    uint32_t status = e->until ? VNPU_ENGINE_STATUS_RESETTING_MASK : 0;
     int queue = vnpu_engine_queue(c, e);
 
-    return queue < 0 ? 0 : VNPU_ENGINE_STATUS_BUSY_MASK |
-                           queue << VNPU_ENGINE_STATUS_QUEUE_SHIFT;
+    return queue < 0 ? status : status | VNPU_ENGINE_STATUS_BUSY_MASK |
+                                queue << VNPU_ENGINE_STATUS_QUEUE_SHIFT;
 }
 
 static uint32_t reg_engine_read(VnpuCore *c, unsigned n, uint32_t reg)
@@ -211,6 +225,14 @@ static void reg_engine_write(VnpuCore *c, unsigned n, uint32_t reg,
 
 /* Context blocks */
 
+static uint32_t reg_ctx_control(const VnpuContext *ctx)
+{
+    bool valid = ctx->until ? ctx->wanted : ctx->valid;
+
+    return (valid ? VNPU_CTX_CONTROL_VALID_MASK : 0) |
+           (ctx->until ? VNPU_CTX_CONTROL_CHANGING_MASK : 0);
+}
+
 static uint32_t reg_ctx_read(VnpuCore *c, unsigned n, uint32_t reg)
 {
     VnpuContext *ctx = &c->ctx[n];
@@ -221,9 +243,24 @@ static uint32_t reg_ctx_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_CTX_REG_PT_HI:
         return reg_hi(ctx->pt);
     case VNPU_CTX_REG_CONTROL:
-        return ctx->valid ? VNPU_CTX_CONTROL_VALID_MASK : 0;
+        return reg_ctx_control(ctx);
     default:
         return 0;
+    }
+}
+
+static void reg_ctx_control_write(VnpuCore *c, unsigned n, uint32_t val)
+{
+    VnpuContext *ctx = &c->ctx[n];
+    bool valid = val & VNPU_CTX_CONTROL_VALID_MASK;
+
+    if (!valid) {
+        vnpu_tlb_flush_ctx(c->tlb, n);
+    }
+    if (valid != ctx->valid) {
+        ctx->valid = false;
+        ctx->wanted = valid;
+        vnpu_change_begin(c, &ctx->until, c->enable_ns);
     }
 }
 
@@ -234,6 +271,10 @@ static void reg_ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
     if (n == VNPU_PHYS_CONTEXT) {
         return;
     }
+    if (ctx->until) {
+        reg_early_write(c, VNPU_CTX(n) + reg, val);
+        return;
+    }
     switch (reg) {
     case VNPU_CTX_REG_PT_LO:
         reg_set_lo(&ctx->pt, val & ~(uint32_t)(VNPU_PAGE_SIZE - 1));
@@ -242,10 +283,7 @@ static void reg_ctx_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
         reg_set_hi(&ctx->pt, val);
         break;
     case VNPU_CTX_REG_CONTROL:
-        ctx->valid = val & VNPU_CTX_CONTROL_VALID_MASK;
-        if (!ctx->valid) {
-            vnpu_tlb_flush_ctx(c->tlb, n);
-        }
+        reg_ctx_control_write(c, n, val);
         break;
     default:
         reg_unknown_write(c, VNPU_CTX(n) + reg, val);
@@ -294,7 +332,8 @@ static uint32_t reg_queue_read(VnpuCore *c, unsigned n, uint32_t reg)
     case VNPU_QUEUE_REG_VECTOR:
         return q->vector;
     case VNPU_QUEUE_REG_CONTROL:
-        return q->enabled ? VNPU_QUEUE_CONTROL_ENABLE_MASK : 0;
+        return (q->until ? q->wanted : q->enabled) ?
+               VNPU_QUEUE_CONTROL_ENABLE_MASK : 0;
     case VNPU_QUEUE_REG_STATUS:
         return reg_queue_status(c, n);
     case VNPU_QUEUE_REG_HEAD:
@@ -372,6 +411,8 @@ static void reg_queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
     if (reg == VNPU_QUEUE_REG_CONTROL) {
         if (val & VNPU_QUEUE_CONTROL_RESET_MASK) {
             vnpu_queue_reset(c, n);
+        } else if (q->until) {
+            reg_early_write(c, VNPU_QUEUE(n) + reg, val);
         } else {
             vnpu_queue_enable(c, n, val & VNPU_QUEUE_CONTROL_ENABLE_MASK);
         }
@@ -379,7 +420,8 @@ static void reg_queue_write(VnpuCore *c, unsigned n, uint32_t reg, uint32_t val)
     }
     /* its last packet may still run after disabling */
     busy = q->enabled || q->running || vnpu_queue_parted(q);
-    known = busy ? reg_queue_priority_write(q, reg, val) :
+    known = q->until ? false :
+            busy ? reg_queue_priority_write(q, reg, val) :
                    reg_queue_config_write(q, reg, val);
     if (!known) {
         reg_unknown_write(c, VNPU_QUEUE(n) + reg, val);
@@ -421,8 +463,10 @@ static uint32_t reg_read(VnpuCore *c, uint64_t addr)
 
 uint32_t vnpu_reg_read(VnpuCore *c, uint64_t addr)
 {
-    uint32_t val = reg_read(c, addr);
+    uint32_t val;
 
+    vnpu_change_look(c);
+    val = reg_read(c, addr);
     trace_vnpu_reg_read(c->id, addr, val);
     return val;
 }
@@ -462,6 +506,12 @@ void vnpu_reg_write(VnpuCore *c, uint64_t addr, uint32_t val)
         return;
     }
     vnpu_enter(c);
-    reg_write(c, addr, val);
+    vnpu_change_run(c);
+    if (c->until) {
+        reg_early_write(c, addr, val);
+    } else {
+        reg_write(c, addr, val);
+        vnpu_change_run(c);
+    }
     vnpu_leave(c);
 }

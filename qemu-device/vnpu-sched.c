@@ -282,7 +282,7 @@ static bool sched_engine_step(VnpuCore *c, VnpuEngine *e)
         vnpu_engine_collect(c, e);
         return true;
     }
-    n = sched_pick(c, e);
+    n = e->until ? -1 : sched_pick(c, e);
     if (n < 0) {
         return false;
     }
@@ -352,6 +352,7 @@ void vnpu_run(VnpuCore *c)
         return;
     }
     vnpu_enter(c);
+    vnpu_change_run(c);
     while (more && !c->deferred && now - start < SLICE_NS) {
         more = sched_pass(c, start + SLICE_NS);
         now = get_clock();

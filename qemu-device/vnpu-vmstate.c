@@ -41,6 +41,8 @@ static const VMStateDescription vmstate_queue = {
         VMSTATE_UINT64(busy_ns, VnpuQueue),
         VMSTATE_BOOL(enabled, VnpuQueue),
         VMSTATE_BOOL(waiting, VnpuQueue),
+        VMSTATE_BOOL(wanted, VnpuQueue),
+        VMSTATE_UINT64(until, VnpuQueue),
         VMSTATE_UINT64(cmd_addr, VnpuQueue),
         VMSTATE_UINT32(cmd_size, VnpuQueue),
         VMSTATE_VALIDATE("command buffer size", load_cmd_size_good),
@@ -59,6 +61,8 @@ static const VMStateDescription vmstate_context = {
     .fields = (const VMStateField[]) {
         VMSTATE_UINT64(pt, VnpuContext),
         VMSTATE_BOOL(valid, VnpuContext),
+        VMSTATE_BOOL(wanted, VnpuContext),
+        VMSTATE_UINT64(until, VnpuContext),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -84,6 +88,7 @@ static const VMStateDescription vmstate_engine = {
         VMSTATE_UINT64(busy_ns, VnpuEngine),
         VMSTATE_STRUCT_ARRAY(turn, VnpuEngine, VNPU_PRIORITIES, 1, vmstate_turn,
                              VnpuTurn),
+        VMSTATE_UINT64(until, VnpuEngine),
         VMSTATE_END_OF_LIST()
     },
 };
@@ -115,6 +120,8 @@ static const VMStateDescription vmstate_core = {
         VMSTATE_UINT32_EQUAL(gemm_unit, VnpuCore, NULL),
         VMSTATE_UINT32(scratch, VnpuCore),
         VMSTATE_UINT32(timestamp_hi, VnpuCore),
+        VMSTATE_UINT64(saved_at, VnpuCore),
+        VMSTATE_UINT64(until, VnpuCore),
         VMSTATE_UINT32_ARRAY(irq, VnpuCore,
                              DIV_ROUND_UP(VNPU_MAX_VECTORS, 32)),
         VMSTATE_STRUCT(events, VnpuCore, 1, vmstate_events, VnpuEvents),
@@ -132,6 +139,7 @@ static int vnpu_pre_save(void *opaque)
 {
     VnpuState *s = opaque;
 
+    s->flr_left = vnpu_flr_left(s);
     return vnpu_core_settle(s->core) ? 0 : -EBUSY;
 }
 
@@ -151,6 +159,8 @@ static int vnpu_post_load(void *opaque, int version_id)
     if (!vnpu_core_load_end(s->core)) {
         return -EINVAL;
     }
+    vnpu_flr_begin(s, s->flr_left);
+    vnpu_abort_loaded(s);
     vnpu_update_pause(s);
     return 0;
 }
@@ -172,6 +182,8 @@ const VMStateDescription vmstate_vnpu = {
         VMSTATE_MSIX(parent_obj, VnpuState),
         VMSTATE_STRUCT(parent_obj.exp.aer_log, VnpuState, 0,
                        vmstate_pcie_aer_log, PCIEAERLog),
+        VMSTATE_UINT64_ARRAY(bar_seen, VnpuState, VNPU_NUM_BARS),
+        VMSTATE_UINT64(flr_left, VnpuState),
         VMSTATE_STRUCT_POINTER(core, VnpuState, vmstate_core, VnpuCore),
         VMSTATE_END_OF_LIST()
     },

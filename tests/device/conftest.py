@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pytest
@@ -17,11 +19,43 @@ import pytest
 from vnpu.machine import rundir
 from vnpu.qtest import Context, QtestMachine, VnpuQtest
 from vnpu.qtest.npu import VRAM, device
+from vnpu.qtest.protocol import QtestProtocol
 
 Launch = Callable[..., QtestMachine]
 
 #: what a sanitizer prints when it finds something
 SANITIZER_REPORTS = ("AddressSanitizer", "runtime error:", "ThreadSanitizer")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--traffic", type=Path, metavar="DIR", help="write down there what is sent to each machine"
+    )
+
+
+@pytest.fixture(autouse=True)
+def traffic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --traffic, a file of qtest commands for each machine of the test."""
+    folder = request.config.getoption("--traffic")
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"\W+", "-", request.node.nodeid.rpartition("/")[2])[:120]
+    files: dict[QtestProtocol, TextIO] = {}
+    command = QtestProtocol.command
+
+    def recorded(self: QtestProtocol, line: str) -> list[str]:
+        if self not in files:
+            path = folder / f"{name}-{len(files)}.qtest"
+            files[self] = stack.enter_context(path.open("w"))
+        # large contents are noise
+        if len(line) < 1 << 14:
+            files[self].write(line + "\n")
+        return command(self, line)
+
+    stack = contextlib.ExitStack()
+    request.addfinalizer(stack.close)
+    monkeypatch.setattr(QtestProtocol, "command", recorded)
 
 
 def pytest_configure(config: pytest.Config) -> None:

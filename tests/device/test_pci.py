@@ -211,7 +211,7 @@ def test_memdev_that_cannot_be_written_is_refused(shared_folder):
     assert "written" in failing_start([device(memdev="m")], ["-object", line])
 
 
-# Reads that nobody answers
+# Reads that the device does not answer
 
 
 def all_ones(npu, addr):
@@ -220,33 +220,79 @@ def all_ones(npu, addr):
     ]
 
 
-@pytest.mark.parametrize("how", ["d3", "memory-off"])
-def test_a_device_that_sleeps_reads_as_ones(npu, how):
+def bars(npu):
+    """First and last quadword of each BAR."""
+    sizes = ((npu.regs, const.BAR_REGS_SIZE), (npu.msix, const.BAR_MSIX_SIZE),
+             (npu.aperture, VRAM))  # fmt: skip
+    return [at for base, size in sizes for at in (base, base + size - 8)]
+
+
+@pytest.mark.parametrize("how", ["d3", "memory-off", "flr"])
+def test_a_device_that_does_not_answer_reads_as_ones(npu, how):
     if how == "d3":
         npu.pci.power_state(3)
+    elif how == "flr":
+        npu.pci.function_reset()
     else:
         npu.pci.command(memory=False)
-    assert all_ones(npu, npu.regs) and all_ones(npu, npu.aperture)
+    assert all(all_ones(npu, at) for at in bars(npu))
     npu.qtest.write_int(npu.regs, 0, 4)
+    npu.qtest.clock_step(100_000_000)
     if how == "d3":
         npu.pci.power_state(0)
-        npu.assign()
-    npu.pci.command()
+    npu.assign()
     assert npu.read32(Reg.ID) == const.MAGIC
 
 
-def test_where_no_device_is_there_are_ones(npu):
-    """So that one that has been unplugged can be told."""
-    assert all_ones(npu, npu.regs + (64 << 20))
-    assert all_ones(npu, npu.aperture + (32 << 30))
+def test_ones_follow_the_bars(npu):
+    before = bars(npu)
+    npu.regs += 32 << 20
+    npu.msix += 32 << 20
+    npu.aperture += 4 << 30
+    npu.assign()
+    npu.pci.command(memory=False)
+    assert all(all_ones(npu, at) for at in bars(npu))
+    assert not any(all_ones(npu, at) for at in before)
 
 
-def test_dma_does_not_reach_the_ones(npu):
-    queue = npu.queue(2)
-    event = queue.faults(Copy(src=npu.regs + (64 << 20), dst=PHYS_VRAM, size=8))
-    assert event.code == Fault.DMA
+def test_ones_are_nowhere_else(npu):
+    """What others have there, and what QEMU says of nothing, stays as it is."""
+    npu.pci.command(memory=False)
+    for at in (npu.regs - 8, npu.msix + const.BAR_MSIX_SIZE, npu.regs + (64 << 20),
+               npu.aperture - 8, npu.aperture + VRAM):  # fmt: skip
+        assert not npu.qtest.read_int(at, 8)
 
 
-def test_two_devices_share_them(launch):
-    npu = VnpuQtest(launch([device(), device(addr="0x5", id="other")]))
-    assert all_ones(npu, npu.regs + (64 << 20))
+def test_a_device_that_is_gone_reads_as_ones(launch):
+    """In its place, also when another one has come and gone."""
+    machine = launch([pci.RootPort.device(6), device(bus="rp", addr="0")], pci.RootPort.NATIVE)
+    port = pci.RootPort(machine.qtest, 6)
+    npu = VnpuQtest(machine, 0, bus=port.BUS)
+    port.power_off()
+    assert npu.pci.read(0) == 0xFFFFFFFF
+    assert all(all_ones(npu, at) for at in bars(npu))
+    machine.qmp("device_add", driver="vnpu", bus="rp", addr="0", id="second", vram=32 << 20,
+                queues=4)  # fmt: skip
+    port.power_on()
+    npu = VnpuQtest(machine, 0, bus=port.BUS)
+    assert npu.read32(Reg.QUEUES) == 4
+    port.power_off()
+    assert all_ones(npu, npu.regs) and all_ones(npu, npu.aperture + (32 << 20) - 8)
+    assert not npu.qtest.read_int(npu.aperture + (32 << 20), 8)
+
+
+def test_dma_does_not_reach_the_ones(launch):
+    machine = launch([device(), device(addr="0x5", id="other")])
+    npu, other = VnpuQtest(machine), VnpuQtest(machine, 5, number=1)
+    other.pci.command(memory=False)
+    assert all_ones(npu, other.regs)
+    assert npu.queue(2).faults(Copy(src=other.regs, dst=PHYS_VRAM, size=8)).code == Fault.DMA
+
+
+def test_two_devices_have_their_own(launch):
+    machine = launch([device(), device(addr="0x5", id="other")])
+    first, second = VnpuQtest(machine), VnpuQtest(machine, 5, number=1)
+    first.pci.command(memory=False)
+    assert all_ones(first, first.regs) and second.read32(Reg.ID) == const.MAGIC
+    second.pci.command(memory=False)
+    assert all_ones(first, first.regs) and all_ones(second, second.regs)

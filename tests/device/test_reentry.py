@@ -78,6 +78,7 @@ def gemm(c: int) -> Gemm:
 
 def assert_reset(npu: VnpuQtest) -> None:
     """Reset by the report, and as good as new."""
+    npu.settle_function_reset()
     npu.assign()
     assert npu.read32(Reg.STATUS) == 1
     assert all(not npu.engine(i, EngineReg.STATUS) for i in range(npu.read32(Reg.ENGINES)))

@@ -125,7 +125,7 @@ def test_disable_stops_after_the_running_packet(npu):
     queue.submit(*[Fill(pattern=3, dst=at, size=32 << 20)] * 50)
     npu.until(lambda: running(npu, queue), "the FILL")
     queue.enable(False)
-    npu.until(lambda: queue.state == QueueState.DISABLED, "the end of the packet")
+    npu.until(lambda: queue.state == QueueState.DISABLED, "the end of the packet", step_ns=MS)
     progress = queue.read32(QueueReg.PROGRESS)
     assert 2 <= progress < 100 and progress % 2 == 0, "parts of 16 MiB, whole packets"
     npu.queue(3).run(Nop())
@@ -180,7 +180,7 @@ def by_register(npu: VnpuQtest) -> None:
 
 
 def by_flr(npu: VnpuQtest) -> None:
-    npu.pci.function_reset()
+    npu.function_reset()
     npu.assign()
 
 
@@ -277,7 +277,7 @@ def test_register_reset_keeps_configuration_space(npu):
 
 
 def test_flr_clears_configuration_space(npu):
-    npu.pci.function_reset()
+    npu.function_reset()
     assert npu.pci.read(0x04) & 0x6 == 0
     assert npu.pci.read(0x10) & ~0xF == 0
 
@@ -386,8 +386,9 @@ def test_device_reset_forgets_interrupts(npu):
     npu.machine.qmp("stop")
     queue.doorbell(0x1000)
     assert queue.fault == Fault.RING and npu.events.tail == 1
-    npu.reset()
+    npu.reset(wait=False)
     npu.machine.qmp("cont")
+    npu.settle(lambda: not npu.ready, "the reset")
     npu.queue(3).run(Nop())
     npu.until(lambda: npu.interrupted(4), "the interrupt of the queue")
     assert not npu.interrupted(const.EVENT_VECTOR)

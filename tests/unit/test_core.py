@@ -59,7 +59,7 @@ def test_an_access_that_comes_back_while_engines_run(reentry):
 
 def test_a_state_that_cannot_be_is_not_run(tmp_path):
     cases = run(core_lib.compile_program(tmp_path, "load.c"))
-    assert len(cases) == 8
+    assert len(cases) == 11
 
 
 def test_packets_in_parts(tmp_path):

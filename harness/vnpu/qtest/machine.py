@@ -86,6 +86,8 @@ class QtestMachine:
         accel: str = "qtest",
     ) -> None:
         self.memory = memory
+        #: whether device time passes by itself
+        self.clock_runs = accel != "qtest"
         self._directory = rundir.new("qtest-")
         line = arguments(devices, extra, memory, accel)
         for name in ("qtest", "monitor"):

@@ -37,6 +37,8 @@ _RAM_START = 2 << 20
 
 VRAM = 64 << 20
 SLOT = 4
+#: device time between two looks at what takes time
+_STEP_NS = 10_000
 #: first virtual address that buffers get
 _VA_START = 0x10_0000_0000
 
@@ -135,15 +137,45 @@ class VnpuQtest:
     def write64(self, offset: int, value: int) -> None:
         self.qtest.write_int(self.regs + offset, value, 8)
 
-    def reset(self) -> None:
+    def settle(self, changing: Callable[[], Any], what: str) -> None:
+        """Let device time pass until something is not under way any more."""
+        step_ns = 0 if self.machine.clock_runs else _STEP_NS
+        end = time.monotonic() + 30
+        while changing():
+            if time.monotonic() > end:
+                raise RigError(f"{what} does not end", console_tail=self.machine.log)
+            if step_ns:
+                self.qtest.clock_step(step_ns)
+
+    @property
+    def ready(self) -> bool:
+        return bool(regs.unpack("STATUS", self.read32(Reg.STATUS))["READY"])
+
+    def reset(self, *, wait: bool = True) -> None:
         self.write32(Reg.CONTROL, regs.pack("CONTROL", RESET=1))
+        if wait:
+            self.settle(lambda: not self.ready, "the reset of the device")
+
+    def function_reset(self) -> None:
+        """FLR. The configuration space is as after power-on when this returns."""
+        self.pci.function_reset()
+        self.settle_function_reset()
+
+    def settle_function_reset(self) -> None:
+        self.settle(lambda: self.pci.read(0) == 0xFFFFFFFF, "the function-level reset")
 
     def engine(self, index: int, register: int) -> int:
         return self.read32(regs.engine(index) + register)
 
-    def reset_engine(self, index: int) -> None:
+    def reset_engine(self, index: int, *, wait: bool = True) -> None:
         offset = regs.engine(index) + EngineReg.CONTROL
         self.write32(offset, regs.pack("ENGINE.CONTROL", RESET=1))
+        if wait:
+            self.settle(lambda: self.engine_resetting(index), f"the reset of engine {index}")
+
+    def engine_resetting(self, index: int) -> bool:
+        status = regs.unpack("ENGINE.STATUS", self.engine(index, EngineReg.STATUS))
+        return bool(status["RESETTING"])
 
     @cached_property
     def engine_types(self) -> list[int]:
@@ -235,9 +267,17 @@ class Context:
         npu.write64(regs.ctx(index) + CtxReg.PT, self.table.root)
         self.valid(True)
 
-    def valid(self, on: bool) -> None:
+    def valid(self, on: bool, *, wait: bool = True) -> None:
         offset = regs.ctx(self.index) + CtxReg.CONTROL
         self.npu.write32(offset, regs.pack("CTX.CONTROL", VALID=int(on)))
+        if wait:
+            self.npu.settle(lambda: self.control["CHANGING"], f"a change of context {self.index}")
+
+    @property
+    def control(self) -> dict[str, int]:
+        """The fields of its CONTROL."""
+        value = self.npu.read32(regs.ctx(self.index) + CtxReg.CONTROL)
+        return regs.unpack("CTX.CONTROL", value)
 
     def buffer(
         self,
@@ -345,12 +385,22 @@ class Queue:
         self.write32(QueueReg.CONTEXT, self.ctx)
         self.write32(QueueReg.VECTOR, self.vector)
 
-    def enable(self, on: bool = True) -> None:
+    def enable(self, on: bool = True, *, wait: bool = True) -> None:
         self.write32(QueueReg.CONTROL, regs.pack("QUEUE.CONTROL", ENABLE=int(on)))
+        if wait:
+            self.settle()
 
-    def reset(self) -> None:
+    def reset(self, *, wait: bool = True) -> None:
         self.write32(QueueReg.CONTROL, regs.pack("QUEUE.CONTROL", RESET=1))
         self.tail = 0
+        if wait:
+            self.settle()
+
+    def settle(self) -> None:
+        """Until what CONTROL was told has taken effect, but for a packet that still runs."""
+        self.npu.settle(
+            lambda: self.state == QueueState.CHANGING, f"a change of queue {self.index}"
+        )
 
     @property
     def state(self) -> Any:

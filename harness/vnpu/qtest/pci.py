@@ -30,6 +30,7 @@ MSIX_MASK_ALL = 1 << 30
 
 EXPRESS_SLTCTL = 0x18
 SLTCTL_POWER_OFF = 0x0700
+SLTCTL_POWER_ON = 0x0100
 
 _ECAM = 0xB0000000
 _MCH_PCIEXBAR = 0x60
@@ -124,7 +125,7 @@ class PciFunction:
         return 0
 
     def function_reset(self) -> None:
-        """FLR. The configuration space is as after power-on; complete when this returns."""
+        """Begin an FLR, which takes device time."""
         express = self.capability(CAP_EXPRESS)
         self.write16(express + EXPRESS_DEVCTL, DEVCTL_FLR)
 
@@ -162,3 +163,7 @@ class RootPort(PciFunction):
     def power_off(self) -> None:
         """Unplug what is in the slot; done when this returns."""
         self.qtest.write_int(self.slot_control, SLTCTL_POWER_OFF, 2)
+
+    def power_on(self) -> None:
+        """Let what has been plugged in be seen."""
+        self.qtest.write_int(self.slot_control, SLTCTL_POWER_ON, 2)

@@ -56,6 +56,21 @@ static void no_physical_context(VnpuCore *c)
     c->ctx[VNPU_PHYS_CONTEXT].valid = false;
 }
 
+static void change_without_end(VnpuCore *c)
+{
+    c->until = UINT64_MAX;
+}
+
+static void change_of_the_physical_context(VnpuCore *c)
+{
+    c->ctx[VNPU_PHYS_CONTEXT].until = 1;
+}
+
+static void change_of_a_queue_that_is_not_there(VnpuCore *c)
+{
+    c->queue[QUEUES].until = 1;
+}
+
 static const struct {
     const char *name;
     void (*spoil)(VnpuCore *c);
@@ -68,6 +83,10 @@ static const struct {
     { "events that wrap", events_that_wrap },
     { "table not aligned", table_not_aligned },
     { "no physical context", no_physical_context },
+    { "change without end", change_without_end },
+    { "change of the physical context", change_of_the_physical_context },
+    { "change of a queue that is not there",
+      change_of_a_queue_that_is_not_there },
 };
 
 static World w;
@@ -78,8 +97,10 @@ static void check_reset(void)
 
     CHECK(c->ctx[VNPU_PHYS_CONTEXT].valid && !c->ctx[3].pt);
     CHECK(!c->events.config && !c->engine[0].turn[VNPU_PRIORITY_HIGH].last);
+    CHECK(!c->until && !c->ctx[VNPU_PHYS_CONTEXT].until);
     for (unsigned n = 0; n < VNPU_MAX_QUEUES; n++) {
-        CHECK(!c->queue[n].enabled && !c->queue[n].config && !c->queue[n].cmd);
+        CHECK(!c->queue[n].enabled && !c->queue[n].config && !c->queue[n].cmd &&
+              !c->queue[n].until);
     }
 }
 
