@@ -14,6 +14,9 @@ JOBS ?= $(shell nproc)
 K ?=
 # Further arguments for pytest, or names of benchmarks.
 ARGS ?=
+# How long to fuzz, and an input to run again instead.
+FUZZ_MINUTES ?= 10
+REPLAY ?=
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -29,7 +32,7 @@ export KDIR KERNEL KERNEL_VERSION QEMU QEMU_SRC VNPU_CACHE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup qemu-test check check-bare bench boot menuconfig defconfig doctor lint format unit setup-test abi device device-asan \
+.PHONY: help setup qemu-test check check-bare bench boot menuconfig defconfig doctor lint format unit setup-test abi device device-asan fuzz \
 	kunit upstream mutants spec uapi abi-golden pins clean distclean
 
 help: ## what can be made
@@ -91,11 +94,15 @@ abi: $(READY) ## the uAPI header: layout, 32 against 64 bits, golden file
 
 device: $(READY) ## the device alone, without a guest
 	@$(VNPU) prepare qemu
-	@$(PYTEST) tests/device -n $(JOBS) --junitxml $(REPORTS)/device.xml $(ARGS)
+	@$(PYTEST) tests/device -n $(JOBS) --junitxml $(REPORTS)/device.xml \
+		--traffic build/fuzz/traffic $(ARGS)
 
 device-asan: $(READY) ## the same with sanitizers in the device
 	@VNPU_SANITIZE=1 $(VNPU) prepare qemu
 	@VNPU_SANITIZE=1 $(PYTEST) tests/device -n $(JOBS) --junitxml $(REPORTS)/device-asan.xml $(ARGS)
+
+fuzz: $(READY) ## feed the device's core with nonsense; FUZZ_MINUTES=10, REPLAY=FILE
+	@$(PYTHON_BIN) tests/fuzz/run.py --minutes $(FUZZ_MINUTES) $(if $(REPLAY),--replay '$(REPLAY)')
 
 upstream: $(READY) ## test the patches for other projects' code (builds a kernel: minutes)
 	@$(PYTHON_BIN) tools/upstream.py

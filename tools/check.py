@@ -34,6 +34,7 @@ GATES = (
     Gate("device", ("device",)),
     Gate("another driver, vgem", ("qemu-test", "LANE=stock", "VNPU_TARGET=vgem")),
     Gate("device with sanitizers", ("device-asan",)),
+    Gate("fuzzed device", ("fuzz", "FUZZ_MINUTES=0.75")),
     _STOCK,
     Gate("KUnit", ("kunit",)),
     Gate("driver and device checkers", ("lint", "ARGS=slow")),
@@ -42,7 +43,7 @@ GATES = (
 )
 
 
-_CHOICES = ("K", "KDIR", "KERNEL", "KERNEL_VERSION", "QEMU", "QEMU_SRC", "VNPU_TARGET")
+_CHOICES = ("K", "REPLAY", "KDIR", "KERNEL", "KERNEL_VERSION", "QEMU", "QEMU_SRC", "VNPU_TARGET")
 
 
 def gates(bare: bool) -> list[Gate]:

@@ -45,11 +45,18 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 WARNINGS = ("-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-sign-compare", "-Werror")
 
 
-def sources() -> list[Path]:
-    return [path for path in sorted(DEVICE.glob("*.c")) if path.name not in SHELL]
+def sources(device: Path = DEVICE) -> list[Path]:
+    return [path for path in sorted(device.glob("*.c")) if path.name not in SHELL]
 
 
-def write_headers(folder: Path) -> None:
+def glib() -> list[str]:
+    """What the compiler has to be told of GLib."""
+    return subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "glib-2.0"], check=True, capture_output=True, text=True
+    ).stdout.split()
+
+
+def write_headers(folder: Path, device: Path = DEVICE) -> None:
     """Stand-ins for QEMU's headers, trace points included, below *folder*."""
     for name in HEADERS:
         header = folder / name
@@ -57,7 +64,7 @@ def write_headers(folder: Path) -> None:
         header.write_text('#include "shim.h"\n')
     lines = ["#include <stdbool.h>", "#include <stdint.h>"]
     for name, params in re.findall(
-        r"^(\w+)\((.*?)\) \"", (DEVICE / "trace-events").read_text(), re.MULTILINE
+        r"^(\w+)\((.*?)\) \"", (device / "trace-events").read_text(), re.MULTILINE
     ):
         lines.append(f"static inline void trace_{name}({params or 'void'})\n{{\n}}")
     trace = folder / "trace" / "trace-hw_misc_vnpu.h"
@@ -77,14 +84,11 @@ def compile_program(
     include = out / "include"
     write_headers(include)
     target = out / Path(program).stem
-    glib = subprocess.run(
-        ["pkg-config", "--cflags", "--libs", "glib-2.0"], check=True, capture_output=True, text=True
-    ).stdout.split()
     command = [
         cc or os.environ.get("CC", "cc"), "-g", "-O1", "-std=gnu11", *WARNINGS, *flags,
         f"-I{include}", f"-I{HERE}", f"-I{DEVICE}",
         *map(str, sources()), str(HERE / "world.c"), str(HERE / program),
-        "-pthread", *(f"-Wl,--wrap={name}" for name in WRAPPED), *glib,
+        "-pthread", *(f"-Wl,--wrap={name}" for name in WRAPPED), *glib(),
     ]  # fmt: skip
     command += ["-fsyntax-only"] if only_check else ["-o", str(target)]
     subprocess.run(command, check=True)
