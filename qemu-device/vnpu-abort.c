@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual NPU: reads of the device that it does not answer.
+ * Virtual NPU: accesses that the device does not answer.
  *
  * While it sleeps, is in a reset, has memory space off or is unplugged, a PCI
  * host bridge completes them with ones, and drivers tell a device that is gone
@@ -10,8 +10,16 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/log.h"
 #include "hw/pci/pci_bus.h"
+#include "hw/pci/pcie.h"
+#include "hw/pci/pcie_aer.h"
 #include "vnpu.h"
+#include "trace.h"
+
+/* First dword of a memory request of one dword, 32-bit address */
+#define TLP_MEM_READ 0x00000001
+#define TLP_MEM_WRITE 0x40000001
 
 static uint64_t abort_read(void *opaque, hwaddr addr, unsigned size)
 {
@@ -91,4 +99,33 @@ void vnpu_abort_loaded(VnpuState *s)
         }
     }
     vnpu_abort_update(s);
+}
+
+/*
+ * A read is completed with that status, which its requester sees: the function
+ * itself then has no more than an advisory to give. Of a write nobody else
+ * knows.
+ */
+void vnpu_abort_unsupported(VnpuState *s, hwaddr addr, unsigned size,
+                            bool write)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    PCIEAERErr err = {
+        .status = PCI_ERR_UNC_UNSUP,
+        .source_id = pci_requester_id(pci),
+        .flags = PCIE_AER_ERR_HEADER_VALID |
+                 (write ? 0 : PCIE_AER_ERR_MAYBE_ADVISORY),
+        /* the log's dwords are wanted in the order of their bytes */
+        .header = {
+            bswap32(write ? TLP_MEM_WRITE : TLP_MEM_READ),
+            bswap32(MAKE_64BIT_MASK(addr % 4, MIN(size, 4 - addr % 4))),
+            bswap32(pci->io_regions[VNPU_BAR_REGS].addr + ROUND_DOWN(addr, 4)),
+        },
+    };
+
+    trace_vnpu_unsupported(vnpu_core_id(s->core), addr, size, write);
+    qemu_log_mask(LOG_GUEST_ERROR, "%s: access of %u bytes at 0x%" HWADDR_PRIx
+                  ", which registers do not have\n", vnpu_core_id(s->core),
+                  size, addr);
+    pcie_aer_inject_error(pci, &err);
 }

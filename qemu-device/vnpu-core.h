@@ -15,6 +15,12 @@
 
 typedef struct VnpuCore VnpuCore;
 
+typedef enum VnpuWrite {
+    VNPU_WRITE_REFUSED,         /* it fails */
+    VNPU_WRITE_MEMORY,
+    VNPU_WRITE_LOST,            /* it succeeds, but there is no memory */
+} VnpuWrite;
+
 /*
  * What the core asks of its surroundings; all are called under the BQL. All
  * functions below may be called from inside of the dma_ ones.
@@ -26,8 +32,8 @@ typedef struct VnpuOps {
      */
     void *(*dma_map)(void *opaque, uint64_t addr, uint64_t *len, bool write);
     void (*dma_unmap)(void *opaque, void *host, uint64_t len, bool write);
-    /* may this be written? */
-    bool (*dma_writable)(void *opaque, uint64_t addr, uint64_t len);
+    /* what would become of a write? */
+    VnpuWrite (*dma_writable)(void *opaque, uint64_t addr, uint64_t len);
     bool (*dma_read)(void *opaque, uint64_t addr, void *buf, uint64_t len);
     bool (*dma_write)(void *opaque, uint64_t addr, const void *buf,
                       uint64_t len);

@@ -83,10 +83,14 @@ static void dma_add_map(VnpuJob *job, const VnpuMap *map)
 }
 
 /* Asked before the packet runs, so that it does not fault at its end */
-static bool dma_writable(VnpuCore *c, uint64_t addr, uint64_t len)
+static VnpuWrite dma_writable(VnpuCore *c, uint64_t addr, uint64_t len)
 {
-    return !vnpu_gone(c) && c->ops->dma_writable(c->opaque, addr, len) &&
-           !vnpu_gone(c);
+    VnpuWrite what = VNPU_WRITE_REFUSED;
+
+    if (!vnpu_gone(c)) {
+        what = c->ops->dma_writable(c->opaque, addr, len);
+    }
+    return vnpu_gone(c) ? VNPU_WRITE_REFUSED : what;
 }
 
 /*
@@ -95,13 +99,23 @@ static bool dma_writable(VnpuCore *c, uint64_t addr, uint64_t len)
  */
 static bool dma_bounce(VnpuCore *c, VnpuJob *job, VnpuMap *map)
 {
+    VnpuWrite what = VNPU_WRITE_MEMORY;
+
     map->len = MIN(map->len, BOUNCE_CHUNK);
     if (job->bounced + map->len > BOUNCE_MAX) {
         return false;
     }
     map->kind = VNPU_MAP_BOUNCE;
     map->host = g_malloc(map->len);
-    if ((map->write && !dma_writable(c, map->addr, map->len)) ||
+    if (map->write) {
+        what = dma_writable(c, map->addr, map->len);
+    }
+    if (what == VNPU_WRITE_LOST) {
+        /* nothing to read there, nor to limit */
+        memset(map->host, 0, map->len);
+        return true;
+    }
+    if (what == VNPU_WRITE_REFUSED ||
         !vnpu_bus_read(c, map->addr, map->host, map->len)) {
         g_free(map->host);
         return false;

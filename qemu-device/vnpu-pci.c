@@ -8,8 +8,10 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
+#include "qemu/log.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
+#include "qemu/rcu.h"
 #include "qapi/error.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pcie.h"
@@ -63,23 +65,66 @@ static void vnpu_dma_unmap(void *opaque, void *host, uint64_t len, bool write)
                            : DMA_DIRECTION_TO_DEVICE, len);
 }
 
-static bool vnpu_dma_writable(void *opaque, uint64_t addr, uint64_t len)
+static bool vnpu_master(PCIDevice *pci)
 {
-    return address_space_access_valid(pci_get_address_space(PCI_DEVICE(opaque)),
-                                      addr, len, true, dma_attrs);
+    return pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+}
+
+/*
+ * A write on the bus is posted: nobody tells the device whether it arrived.
+ * What it does know is whether it may make one.
+ */
+static bool vnpu_posted(VnpuState *s)
+{
+    return !s->posted_errors && vnpu_master(PCI_DEVICE(s));
+}
+
+static VnpuWrite vnpu_dma_writable(void *opaque, uint64_t addr, uint64_t len)
+{
+    VnpuState *s = opaque;
+    AddressSpace *as = pci_get_address_space(PCI_DEVICE(s));
+    hwaddr at, plen = len;
+
+    RCU_READ_LOCK_GUARD();
+    /* registers may be written, but not by this device */
+    if (address_space_access_valid(as, addr, len, true, dma_attrs) &&
+        memory_region_is_ram(address_space_translate(as, addr, &at, &plen, true,
+                                                     dma_attrs))) {
+        return VNPU_WRITE_MEMORY;
+    }
+    return vnpu_posted(s) ? VNPU_WRITE_LOST : VNPU_WRITE_REFUSED;
 }
 
 static bool vnpu_dma_read(void *opaque, uint64_t addr, void *buf, uint64_t len)
 {
-    return pci_dma_rw(PCI_DEVICE(opaque), addr, buf, len,
-                      DMA_DIRECTION_TO_DEVICE, dma_attrs) == MEMTX_OK;
+    PCIDevice *pci = PCI_DEVICE(opaque);
+
+    if (pci_dma_rw(pci, addr, buf, len, DMA_DIRECTION_TO_DEVICE,
+                   dma_attrs) == MEMTX_OK) {
+        return true;
+    }
+    if (vnpu_master(pci)) {
+        /* completed as an unsupported request */
+        pci_word_test_and_set_mask(pci->config + PCI_STATUS,
+                                   PCI_STATUS_REC_MASTER_ABORT);
+    }
+    return false;
 }
 
 static bool vnpu_dma_write(void *opaque, uint64_t addr, const void *buf,
                            uint64_t len)
 {
-    return pci_dma_rw(PCI_DEVICE(opaque), addr, (void *)buf, len,
-                      DMA_DIRECTION_FROM_DEVICE, dma_attrs) == MEMTX_OK;
+    VnpuState *s = opaque;
+
+    if (pci_dma_rw(PCI_DEVICE(s), addr, (void *)buf, len,
+                   DMA_DIRECTION_FROM_DEVICE, dma_attrs) == MEMTX_OK) {
+        return true;
+    }
+    trace_vnpu_write_lost(vnpu_core_id(s->core), addr, len);
+    qemu_log_mask(LOG_GUEST_ERROR, "%s: write of %" PRIu64 " bytes to 0x%"
+                  PRIx64 ", where the bus has no memory for it\n",
+                  vnpu_core_id(s->core), len, addr);
+    return vnpu_posted(s);
 }
 
 /*
@@ -166,11 +211,6 @@ static const VnpuOps vnpu_ops = {
     .poll_later = vnpu_poll_later,
     .wake_later = vnpu_wake_later,
 };
-
-static bool vnpu_master(PCIDevice *pci)
-{
-    return pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
-}
 
 /* Work */
 
@@ -274,17 +314,29 @@ static void vnpu_vm_change(void *opaque, bool running, RunState state)
 
 /* BAR0 */
 
+static bool vnpu_mmio_good(hwaddr addr, unsigned size)
+{
+    return size >= 4 && addr % 4 == 0;
+}
+
 static uint64_t vnpu_mmio_read(void *opaque, hwaddr addr, unsigned size)
 {
     VnpuState *s = opaque;
-    uint32_t val;
+    uint64_t val = UINT64_MAX;
 
     if (!s->realized) {
         /* found before the device was unplugged, and done after it */
-        return UINT32_MAX;
+        return val;
     }
     vnpu_get(s);
-    val = vnpu_reg_read(s->core, addr);
+    if (!vnpu_mmio_good(addr, size)) {
+        vnpu_abort_unsupported(s, addr, size, false);
+    } else {
+        val = vnpu_reg_read(s->core, addr);
+        if (size == 8) {
+            val |= (uint64_t)vnpu_reg_read(s->core, addr + 4) << 32;
+        }
+    }
     vnpu_put(s);
     return val;
 }
@@ -296,7 +348,14 @@ static void vnpu_mmio_write(void *opaque, hwaddr addr, uint64_t val,
 
     if (s->realized) {
         vnpu_get(s);
-        vnpu_reg_write(s->core, addr, val);
+        if (!vnpu_mmio_good(addr, size)) {
+            vnpu_abort_unsupported(s, addr, size, true);
+        } else {
+            vnpu_reg_write(s->core, addr, val);
+            if (size == 8) {
+                vnpu_reg_write(s->core, addr + 4, val >> 32);
+            }
+        }
         vnpu_put(s);
     }
 }
@@ -305,8 +364,8 @@ static const MemoryRegionOps vnpu_mmio_ops = {
     .read = vnpu_mmio_read,
     .write = vnpu_mmio_write,
     .endianness = DEVICE_LITTLE_ENDIAN,
-    .valid = { .min_access_size = 4, .max_access_size = 8 },
-    .impl = { .min_access_size = 4, .max_access_size = 4 },
+    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
 /* Configuration space */
@@ -583,10 +642,37 @@ static const Property vnpu_properties[] = {
     DEFINE_PROP_UINT32("tensor-engines", VnpuState, config.tensor_engines, 1),
     DEFINE_PROP_BOOL("sync", VnpuState, config.sync, false),
     DEFINE_PROP_BOOL("pwc", VnpuState, config.pwc, true),
+    DEFINE_PROP_BOOL("posted-errors", VnpuState, posted_errors, false),
     DEFINE_PROP_UINT32("reset-us", VnpuState, reset_us, 100),
     DEFINE_PROP_UINT32("enable-us", VnpuState, enable_us, 20),
     DEFINE_PROP_UINT32("flr-us", VnpuState, flr_us, 10000),
 };
+
+static const struct {
+    const char *name;
+    const char *text;
+} vnpu_descriptions[] = {
+    { "vram", "Size of VRAM, a multiple of 2 MiB (default 256M)" },
+    { "aperture", "Size of BAR 2, a power of two (default: size of VRAM)" },
+    { "memdev", "Host memory backend that is the VRAM" },
+    { "queues", "Number of queues, 2 to 64" },
+    { "copy-engines", "Number of copy engines; 8 engines in all at most" },
+    { "tensor-engines", "Number of tensor engines" },
+    { "sync", "No threads: packets run in the main loop" },
+    { "pwc", "Remember pointers to page tables until invalidated" },
+    { "posted-errors", "Tell the device of writes that reach no memory" },
+    { "reset-us", "Device time of a reset of device, queue or engine" },
+    { "enable-us", "Device time of enabling a queue or context" },
+    { "flr-us", "Device time of a function-level reset" },
+};
+
+static void vnpu_describe(ObjectClass *klass)
+{
+    for (int i = 0; i < ARRAY_SIZE(vnpu_descriptions); i++) {
+        object_class_property_set_description(klass, vnpu_descriptions[i].name,
+                                              vnpu_descriptions[i].text);
+    }
+}
 
 /* QEMU 10.1 made class data constant */
 #if QEMU_VERSION_MAJOR > 10 || \
@@ -615,6 +701,7 @@ static void vnpu_class_init(ObjectClass *klass, VnpuClassData *data)
     dc->vmsd = &vmstate_vnpu;
     dc->desc = "Virtual NPU";
     device_class_set_props(dc, vnpu_properties);
+    vnpu_describe(klass);
     vnpu_hold_class_init(klass);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 }

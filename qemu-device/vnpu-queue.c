@@ -70,6 +70,9 @@ void vnpu_queue_fault(VnpuCore *c, unsigned n, const VnpuFault *f, uint64_t ip,
         return;
     }
     trace_vnpu_fault(c->id, n, f->code, f->access, f->addr, ip, arg);
+    qemu_log_mask(LOG_GUEST_ERROR, "%s: queue %u: fault %" PRIu32
+                  ", access %" PRIu32 " at 0x%" PRIx64 ", ip 0x%" PRIx64 "\n",
+                  c->id, n, f->code, f->access, f->addr, ip);
     q->fault = f->code;
     q->fault_addr = f->addr;
     q->fault_ip = ip;

@@ -44,6 +44,7 @@ struct VnpuState {
     uint64_t aperture_prop;
     HostMemoryBackend *memdev;
     GHashTable *holds;          /* of VnpuHold, by the tester's number */
+    bool posted_errors;
     uint32_t reset_us;
     uint32_t enable_us;
     uint32_t flr_us;
@@ -67,6 +68,10 @@ void vnpu_abort_init(VnpuState *s);
 void vnpu_abort_update(VnpuState *s);
 /* bar_seen was loaded */
 void vnpu_abort_loaded(VnpuState *s);
+
+/* Registers were accessed in a way that they do not have: tell the bus */
+void vnpu_abort_unsupported(VnpuState *s, hwaddr addr, unsigned size,
+                            bool write);
 
 /* An FLR takes this time from now, ns */
 void vnpu_flr_begin(VnpuState *s, uint64_t ns);

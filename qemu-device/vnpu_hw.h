@@ -416,7 +416,10 @@ enum vnpu_fault {
 	VNPU_FAULT_PT_FORMAT = 3,
 	/* VRAM offset beyond the end of VRAM */
 	VNPU_FAULT_VRAM_RANGE = 4,
-	/* the bus refused a host access */
+	/*
+	 * a host read that nobody answers, or a host access without bus
+	 * mastering
+	 */
 	VNPU_FAULT_DMA = 5,
 	/* context out of range or not valid */
 	VNPU_FAULT_CONTEXT = 6,

@@ -288,6 +288,7 @@ RING_FAULTS: list[tuple[Any, Any, Any, int]] = [
 ]
 
 
+@pytest.mark.device(posted_errors="on")
 @pytest.mark.parametrize(("entry", "code", "access", "addr"), RING_FAULTS, ids=identify)
 def test_ring_entry_fault(npu, ctx, entry, code, access, addr):
     ctx.table.map(GOOD, npu.alloc(8192, vram=True), 8192, vram=True)
@@ -305,6 +306,7 @@ def test_ring_entry_fault(npu, ctx, entry, code, access, addr):
     assert npu.read32(Reg.ID) == const.MAGIC
 
 
+@pytest.mark.device(posted_errors="on")
 def test_physical_context_faults(npu):
     vram = 1 << 63
     cases = [
@@ -402,6 +404,7 @@ def test_enabling_clears_the_counters(npu):
     assert [e.queue for e in events.take()] == [2]
 
 
+@pytest.mark.device(posted_errors="on")
 def test_event_ring_that_cannot_be_written(npu):
     events = npu.events
     events.enable(False)

@@ -67,7 +67,11 @@ class OfIntelByDomain(OfIntel):
 
 
 def behind(launch: Any, kind: Any, **properties: Any) -> tuple[VnpuQtest, Any]:
-    """All guest memory below the operand's is mapped where it is, and the operand."""
+    """All guest memory below the operand's is mapped where it is, and the operand.
+
+    The device is told what the IOMMU refuses, unless said otherwise, so that it shows when.
+    """
+    properties = {"posted_errors": "on", **properties}
     npu = VnpuQtest(launch([*kind.DEVICES, device(**properties)]))
     iommu = kind(npu)
     iommu.map(0, REAL, 0)
@@ -110,6 +114,19 @@ def test_nothing_is_written_after_an_unmap(taking):
     event = queue.expect_fault()
     assert (event.code, event.access) == (Fault.DMA, Access.WRITE)
     assert AT <= event.addr < AT + SIZE
+    assert untouched(npu)
+
+
+@pytest.mark.parametrize("kind", [OfVirtio, OfIntel, OfIntelByDomain])
+def test_writes_after_an_unmap_are_lost_where_nobody_tells(launch, kind):
+    npu, iommu = behind(launch, kind, posted_errors="off")
+    queue = npu.queue(2, kind=EngineType.TENSOR)
+    queue.submit(PRODUCT)
+    running(npu, queue)
+    iommu.unmap(AT, SIZE)
+    taken(npu)
+    queue.wait()
+    assert queue.fault == Fault.NONE
     assert untouched(npu)
 
 

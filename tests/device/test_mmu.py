@@ -323,6 +323,7 @@ def test_root_beyond_vram(npu, root):
     assert (event.code, event.access, event.addr) == (Fault.VRAM_RANGE, Access.WALK, VA)
 
 
+@pytest.mark.device(posted_errors="on")
 @pytest.mark.parametrize("target", [0x70000000, 0xE0000000, 1 << 51])
 def test_host_page_that_is_not_memory(ctx, probe, target):
     """Nothing there, the device's own registers, far beyond: the bus refuses."""

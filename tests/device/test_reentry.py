@@ -36,8 +36,8 @@ def behind_iommu(npu: VnpuQtest) -> Viommu:
 
 
 @pytest.fixture
-def plugged(launch) -> tuple[VnpuQtest, Viommu]:
-    machine = launch([f"virtio-iommu-pci,addr={IOMMU_SLOT}", device()])
+def plugged(launch, properties) -> tuple[VnpuQtest, Viommu]:
+    machine = launch([f"virtio-iommu-pci,addr={IOMMU_SLOT}", device(**properties)])
     npu = VnpuQtest(machine)
     return npu, behind_iommu(npu)
 
@@ -113,6 +113,7 @@ def test_reset_while_a_fault_is_told(plugged):
     assert_reset(npu)
 
 
+@pytest.mark.device(posted_errors="on")
 def test_page_that_may_only_be_read_is_no_destination(plugged):
     """Found before the packet runs, not when all is computed."""
     npu, iommu = plugged

@@ -217,6 +217,7 @@ static const Field queue_fields[] = {
     QUEUE_FIELD(head), QUEUE_FIELD(tail), QUEUE_FIELD(progress), QUEUE_FIELD(fault),
     QUEUE_FIELD(fence), QUEUE_FIELD(fault_addr), QUEUE_FIELD(fault_ip), QUEUE_FIELD(busy_ns),
     QUEUE_FIELD(enabled), QUEUE_FIELD(waiting), QUEUE_FIELD(wanted), QUEUE_FIELD(until),
+    /* from LOAD_PLACE on */
     QUEUE_FIELD(cmd_addr), QUEUE_FIELD(cmd_pos), QUEUE_FIELD(part_pos), QUEUE_FIELD(part_carry),
 };
 

@@ -5,6 +5,7 @@
  * mutations do to the bytes of one record, or of all, is in it too.
  */
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +225,24 @@ static void add_entry(Bytes *b)
     }
 }
 
+/* A few fields of a state; more often than not, of a queue that is in a command buffer */
+static void add_state(Record *r, Bytes *b)
+{
+    bool inside = below(4);
+
+    r->a = inside ? 2 : below(8);
+    r->b = 1 + below(3);
+    for (unsigned i = 0; i < r->b; i++) {
+        ADD(b, (Record) {
+            .a = inside && below(2) ? LOAD_PLACE + below(LOAD_PLACES) : next(),
+            .b = inside ? r->c : below(4), .x = next(), .y = number(),
+        });
+    }
+    if (inside || below(2)) {
+        add_packets(b);
+    }
+}
+
 /* A record, and its data */
 static void new_record(Record *r, Bytes *b)
 {
@@ -268,13 +287,7 @@ static void new_record(Record *r, Bytes *b)
         add_packets(b);
         break;
     case OP_LOAD:
-        r->b = below(4);
-        for (unsigned i = 0; i < r->b; i++) {
-            ADD(b, (Record) { .a = next(), .b = below(4), .x = next(), .y = number() });
-        }
-        if (below(2)) {
-            add_packets(b);
-        }
+        add_state(r, b);
         break;
     case OP_RAM:
     case OP_VRAM:

@@ -34,6 +34,10 @@ enum {
     NUM_OPS,
 };
 
+/* Of the fields that are loaded: the first that tell the place in a command buffer */
+#define LOAD_PLACE 16
+#define LOAD_PLACES 4
+
 typedef struct Record {
     uint8_t op;
     uint8_t a;

@@ -81,9 +81,16 @@ static void op_dma_unmap(void *opaque, void *host, uint64_t len, bool write)
     access_ok(w);
 }
 
-static bool op_dma_writable(void *opaque, uint64_t addr, uint64_t len)
+static VnpuWrite op_dma_writable(void *opaque, uint64_t addr, uint64_t len)
 {
-    return access_ok(opaque) && in_ram(opaque, addr, len);
+    World *w = opaque;
+    bool ok = access_ok(w);
+
+    if (ok && in_ram(w, addr, len)) {
+        return VNPU_WRITE_MEMORY;
+    }
+    /* half of the places that are not there tell so */
+    return ok && addr & PAGE ? VNPU_WRITE_LOST : VNPU_WRITE_REFUSED;
 }
 
 static bool op_dma_read(void *opaque, uint64_t addr, void *buf, uint64_t len)
@@ -101,7 +108,10 @@ static bool op_dma_write(void *opaque, uint64_t addr, const void *buf, uint64_t 
 {
     World *w = opaque;
 
-    return access_ok(w) && in_ram(w, addr, len) && world_write_ram(w, addr, buf, len);
+    if (!access_ok(w)) {
+        return false;
+    }
+    return in_ram(w, addr, len) ? world_write_ram(w, addr, buf, len) : addr & PAGE;
 }
 
 static void op_vram_written(void *opaque, uint64_t offset, uint64_t len)
@@ -175,12 +185,12 @@ int64_t get_clock(void)
  * time for, and what they compute is tested elsewhere.
  */
 
-uint64_t __real_vnpu_packet_cost(const VnpuJob *job);
 bool __real_vnpu_packet_exec(VnpuExec *x, VnpuJob *job);
 bool __wrap_vnpu_packet_exec(VnpuExec *x, VnpuJob *job);
 
 bool __wrap_vnpu_packet_exec(VnpuExec *x, VnpuJob *job)
 {
+    CHECK(job->pos < job->total && job->part && job->part <= job->total - job->pos);
     if (vnpu_packet_cost(job) > COMPUTE_NS) {
         return true;
     }

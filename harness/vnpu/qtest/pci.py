@@ -15,6 +15,9 @@ STATUS_CAPABILITIES = 1 << 20
 BAR0 = 0x10
 CAP_POINTER = 0x34
 
+BRIDGE_CONTROL = 0x3E
+BRIDGE_SERR = 1 << 1
+
 CAP_PM = 0x01
 CAP_EXPRESS = 0x10
 CAP_MSIX = 0x11
@@ -23,8 +26,21 @@ EXT_CAP_AER = 0x0001
 PM_CONTROL = 4
 EXPRESS_DEVCAP = 4
 EXPRESS_DEVCTL = 8
+EXPRESS_DEVSTA = 10
 DEVCAP_FLR = 1 << 28
 DEVCTL_FLR = 1 << 15
+#: report correctable, nonfatal, fatal errors and unsupported requests
+DEVCTL_REPORT = 0xF
+STATUS_REC_MASTER_ABORT = 1 << 29
+AER_UNCORRECTABLE = 0x04
+AER_CORRECTABLE = 0x10
+AER_CORRECTABLE_MASK = 0x14
+AER_HEADER = 0x1C
+AER_ROOT_COMMAND = 0x2C
+AER_ROOT_STATUS = 0x30
+AER_ROOT_SOURCE = 0x34
+AER_UNSUPPORTED = 1 << 20
+AER_ADVISORY = 1 << 13
 MSIX_ENABLE = 1 << 31
 MSIX_MASK_ALL = 1 << 30
 
@@ -73,6 +89,9 @@ class PciFunction:
     def read_extended(self, offset: int) -> int:
         """A dword above 0x100, through the memory-mapped configuration space."""
         return self.qtest.read_int(self.mapped(offset), 4)
+
+    def write_extended(self, offset: int, value: int) -> None:
+        self.qtest.write_int(self.mapped(offset), value, 4)
 
     def bar_size(self, bar: int) -> int:
         """Bytes of a BAR, zero if there is none. Leaves it as it was."""

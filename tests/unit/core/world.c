@@ -76,7 +76,7 @@ static void op_dma_unmap(void *opaque, void *host, uint64_t len, bool write)
     }
 }
 
-static bool op_dma_writable(void *opaque, uint64_t addr, uint64_t len)
+static VnpuWrite op_dma_writable(void *opaque, uint64_t addr, uint64_t len)
 {
     World *w = opaque;
 
