@@ -140,7 +140,7 @@ class VnpuQtest:
     def settle(self, changing: Callable[[], Any], what: str) -> None:
         """Let device time pass until something is not under way any more."""
         step_ns = 0 if self.machine.clock_runs else _STEP_NS
-        end = time.monotonic() + 30
+        end = time.monotonic() + deadline.scaled(30)
         while changing():
             if time.monotonic() > end:
                 raise RigError(f"{what} does not end", console_tail=self.machine.log)
