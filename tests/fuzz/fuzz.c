@@ -64,9 +64,14 @@ static void hook_memory(World *w)
     world_write_ram(w, hook_record.y, &hook_record, sizeof(hook_record));
 }
 
+static void hook_unmap(World *w)
+{
+    vnpu_core_bus_unmap(w->core, hook_record.y, UINT64_MAX);
+}
+
 static void (*const hooks[])(World *w) = {
     hook_reset, hook_pause, hook_bus_off, hook_write, hook_read, hook_settle, hook_unplug,
-    hook_memory,
+    hook_memory, hook_unmap,
 };
 
 static void do_hook(World *w, const Record *r)
@@ -227,8 +232,8 @@ static const Field core_fields[] = {
     CORE_FIELD(scratch), CORE_FIELD(timestamp_hi), CORE_FIELD(saved_at), CORE_FIELD(until),
     CORE_FIELD(irq[0]), CORE_FIELD(irq[1]), CORE_FIELD(irq[2]), CORE_FIELD(events.base),
     CORE_FIELD(events.config), CORE_FIELD(events.head), CORE_FIELD(events.tail),
-    CORE_FIELD(events.dropped), CORE_FIELD(engine[0].last), CORE_FIELD(engine[0].until),
-    CORE_FIELD(engine[1].last), CORE_FIELD(engine[1].until),
+    CORE_FIELD(events.dropped), CORE_FIELD(engine[0].turn[0].last), CORE_FIELD(engine[0].until),
+    CORE_FIELD(engine[1].turn[1].last), CORE_FIELD(engine[1].until),
 };
 
 static void set_field(void *object, const Field *f, uint64_t value)
@@ -356,6 +361,7 @@ static void execute(World *w, const Record *r, const uint8_t *data, unsigned len
     case OP_MAP: do_map(w, r); break;
     case OP_ENTRY: do_entry(w, r, data, len); break;
     case OP_COMMANDS: do_commands(w, r, data, len); break;
+    case OP_UNMAP: vnpu_core_bus_unmap(w->core, r->y, r->y + r->x); break;
     }
 }
 

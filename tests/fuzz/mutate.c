@@ -420,7 +420,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 
 static const char *const names[NUM_OPS] = {
     "write", "read", "ram", "vram", "clock", "run", "poll", "pause", "bus", "mode", "hook",
-    "reset", "settle", "load", "exit", "setup", "map", "entry", "commands",
+    "reset", "settle", "load", "exit", "setup", "map", "entry", "commands", "unmap",
 };
 
 void record_print(const Record *r, unsigned len)

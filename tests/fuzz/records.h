@@ -31,6 +31,7 @@ enum {
     OP_MAP,         /* context b: c + 1 pages from x with flags a, at y */
     OP_ENTRY,       /* data: an entry for the ring of queue b, and its doorbell */
     OP_COMMANDS,    /* data: packets for queue b */
+    OP_UNMAP,       /* bus addresses from y, x + 1 of them, are about to go */
     NUM_OPS,
 };
 

@@ -17,7 +17,7 @@ from vnpu.hw import const
 #: as in records.h
 OPS = (
     "WRITE", "READ", "RAM", "VRAM", "CLOCK", "RUN", "POLL", "PAUSE", "BUS", "MODE", "HOOK",
-    "RESET", "SETTLE", "LOAD", "EXIT", "SETUP", "MAP", "ENTRY", "COMMANDS",
+    "RESET", "SETTLE", "LOAD", "EXIT", "SETUP", "MAP", "ENTRY", "COMMANDS", "UNMAP",
 )  # fmt: skip
 _RECORD = struct.Struct("<BBBBIQ")
 #: most bytes of data behind a record, and of an input

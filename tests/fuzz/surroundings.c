@@ -136,6 +136,10 @@ static void op_kick(void *opaque)
     w->kicked = true;
 }
 
+static void op_irq_clear(void *opaque)
+{
+}
+
 static void op_run_at(void *opaque, uint64_t when)
 {
     World *w = opaque;
@@ -167,6 +171,7 @@ static const VnpuOps world_ops = {
     .vram_written = op_vram_written,
     .clock = op_clock,
     .kick = op_kick,
+    .irq_clear = op_irq_clear,
     .run_at = op_run_at,
     .poll_later = op_poll_later,
     .wake_later = op_wake_later,
