@@ -34,7 +34,7 @@ GATES = (
     Gate("device", ("device",)),
     Gate("another driver, vgem", ("qemu-test", "LANE=stock", "VNPU_TARGET=vgem")),
     Gate("device with sanitizers", ("device-asan",)),
-    Gate("fuzzed device", ("fuzz", "FUZZ_MINUTES=0.75")),
+    Gate("fuzzed device", ("fuzz", "FUZZ_MINUTES=0.5")),
     _STOCK,
     Gate("KUnit", ("kunit",)),
     Gate("driver and device checkers", ("lint", "ARGS=slow")),

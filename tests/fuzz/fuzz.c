@@ -3,7 +3,7 @@
  * Fuzzes the core of the device with libFuzzer.
  *
  * An input is a list of records of 16 bytes: what a guest, the bus and the
- * machine do. Some are followed by data. tools/fuzz.py builds this, and makes
+ * machine do. Some are followed by data. run.py builds this, and seeds.py makes
  * the first inputs of what the tests over qtest do.
  */
 
@@ -16,8 +16,6 @@
 #define MAX_DATA 4096u
 #define COMMANDS 0x300000u              /* in RAM: a page of commands for each queue */
 #define ROUNDS 6u
-
-static World world;
 
 /* What comes back from an access to memory */
 
@@ -287,6 +285,7 @@ static void do_load(World *w, const Record *r, const uint8_t *data, unsigned len
         vnpu_core_load_begin(c);
     }
     c->loading = true;
+    w->loaded = true;
     if (r->a & 2) {
         load_commands(&c->queue[r->c % VNPU_MAX_QUEUES], rest, len - fields * sizeof(Record));
     }
@@ -301,6 +300,13 @@ static void do_load(World *w, const Record *r, const uint8_t *data, unsigned len
         vnpu_core_load_end(c);
     }
     vnpu_core_pause(c, false);
+}
+
+/* Parts that are long, as with threads, are stopped half way: there are none */
+static void do_reset(World *w, const Record *r)
+{
+    vnpu_core_reset(w->core);
+    w->core->sync = !(r->a & 1);
 }
 
 static void do_mode(World *w, const Record *r)
@@ -353,7 +359,7 @@ static void execute(World *w, const Record *r, const uint8_t *data, unsigned len
     case OP_BUS: do_bus(w, r); break;
     case OP_MODE: do_mode(w, r); break;
     case OP_HOOK: do_hook(w, r); break;
-    case OP_RESET: vnpu_core_reset(w->core); break;
+    case OP_RESET: do_reset(w, r); break;
     case OP_SETTLE: vnpu_core_settle(w->core); break;
     case OP_LOAD: do_load(w, r, data, len); break;
     case OP_EXIT: world_exit(w); break;

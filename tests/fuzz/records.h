@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an input of the fuzzer is made of. tools/fuzz.py writes these as well.
+ * What an input of the fuzzer is made of. seeds.py writes these as well.
  */
 
 #ifndef RECORDS_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Numbers are those of the list in tools/fuzz.py */
+/* Numbers are those of the list in seeds.py */
 enum {
     OP_WRITE,       /* register at x := y */
     OP_READ,        /* register at x */
@@ -23,7 +23,7 @@ enum {
     OP_BUS,         /* a: bus mastering on or off */
     OP_MODE,        /* pages from x, b + 1 of them: mapped, bounced or none, as a says */
     OP_HOOK,        /* at access x from now, a comes back into the device */
-    OP_RESET,
+    OP_RESET,       /* a: parts of packets are long from now on, or short */
     OP_SETTLE,      /* as for saving */
     OP_LOAD,        /* data: b fields with values, then a command buffer */
     OP_EXIT,        /* unplug; the input ends */

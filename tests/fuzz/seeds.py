@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""First inputs for the fuzzer: what tests over qtest did to the device.
+"""First inputs for the fuzzer: what tests over qtest did to the device, and some more.
 
 The tests write down each command that they send to QEMU (``--traffic``), as text; here the
 ones that reach the device or memory become records of the fuzzer (records.h).
@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vnpu.hw import const
+from vnpu.hw.packets import Copy, Copy2d, Fill
+from vnpu.qtest.npu import PHYS_VRAM
 
 #: as in records.h
 OPS = (
@@ -32,9 +34,9 @@ _COMMAND, _PM_CONTROL, _DEVCTL = 0x04, 0x64, 0x88
 _WIDTHS = {"b": 1, "w": 2, "l": 4, "q": 8}
 
 
-def record(op: str, a: int = 0, x: int = 0, y: int = 0, data: bytes = b"") -> bytes:
+def record(op: str, a: int = 0, b: int = 0, x: int = 0, y: int = 0, data: bytes = b"") -> bytes:
     """A record, and the data that follow it."""
-    head = _RECORD.pack(OPS.index(op), a, 0, 0, len(data) or x, y & 0xFFFFFFFFFFFFFFFF)
+    head = _RECORD.pack(OPS.index(op), a, b, 0, len(data) or x, y & 0xFFFFFFFFFFFFFFFF)
     return head + data + bytes(-len(data) % _RECORD.size)
 
 
@@ -108,10 +110,44 @@ class Converter:
             yield record("RESET")
 
 
+def _stopped() -> Iterator[tuple[str, bytes]]:
+    """Packets that stop and go on, in VRAM and in guest memory: tests have few of them."""
+    mib = 1 << 20
+    for name, base, room in (("vram", PHYS_VRAM, 16 * mib), ("ram", 4 * mib, 4 * mib)):
+        size = room // 4 + 12
+        packets = {
+            "copy": Copy(src=base, dst=base + room, size=size),
+            "backward": Copy(src=base, dst=base + size // 3, size=size),
+            "fill": Fill(dst=base + room, size=size, pattern=0x12345678),
+            "rows": Copy2d(src=base, dst=base + room, rows=3, row_bytes=size // 3,
+                           src_stride=size // 3 + 4, dst_stride=size // 3 + 100),
+        }  # fmt: skip
+        for kind, packet in packets.items():
+            work = bytes(packet) + bytes(Copy(src=base + room, dst=base, size=4096))
+            yield f"stopped-{kind}-{name}", b"".join((
+                record("RESET", a=1),
+                record("SETUP", b=2),
+                record("SETUP", b=3, x=0x100),
+                record("RAM" if base < _MEMORY else "VRAM",
+                       y=base & (1 << 32) - 1, data=bytes(range(256)) * 16),
+                record("COMMANDS", b=2, data=work),
+                record("COMMANDS", b=3, data=work),
+                record("UNMAP", x=room, y=base & (1 << 32) - 1),
+                record("RUN", a=15),
+                record("PAUSE", a=1),
+                record("SETTLE"),
+                record("PAUSE"),
+                record("RUN", a=15),
+            ))  # fmt: skip
+
+
 def write(traffic: Path, folder: Path) -> int:
     """Convert all that was recorded in *traffic*; how many inputs *folder* has got."""
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
+    for name, data in _stopped():
+        (folder / name).write_bytes(data)
+        count += 1
     for path in sorted(traffic.glob("*.qtest")):
         data = Converter().convert(path.read_text().splitlines())
         if data:

@@ -6,8 +6,11 @@
 
 /* Of one input: what is over is refused, so that each ends soon */
 #define ACCESS_BUDGET 6000u
-/* Longest part that is computed, ns: the others count as done */
+/* Longest part that is computed, and all of them, ns: the others count as done */
 #define COMPUTE_NS (200 * 1000)
+#define COMPUTE_BUDGET_NS (10 * 1000 * 1000)
+
+World world;
 
 typedef struct Map {
     uint64_t addr;
@@ -195,11 +198,27 @@ bool __wrap_vnpu_packet_exec(VnpuExec *x, VnpuJob *job);
 
 bool __wrap_vnpu_packet_exec(VnpuExec *x, VnpuJob *job)
 {
-    CHECK(job->pos < job->total && job->part && job->part <= job->total - job->pos);
-    if (vnpu_packet_cost(job) > COMPUTE_NS) {
-        return true;
+    uint64_t cost = MIN(vnpu_packet_cost(job), parts_stop(job) ? COMPUTE_NS : UINT64_MAX);
+    bool compute = cost <= COMPUTE_NS && world.computed < COMPUTE_BUDGET_NS;
+    Part part;
+
+    world.computed += cost;
+    parts_before(&world, job, &part, compute);
+    if (compute && !__real_vnpu_packet_exec(x, job)) {
+        return false;
     }
-    return __real_vnpu_packet_exec(x, job);
+    parts_after(&world, job, &part);
+    return true;
+}
+
+bool world_address(const World *w, const void *host, uint64_t *addr)
+{
+    const Map *map = g_hash_table_lookup(w->maps, host);
+
+    if (map) {
+        *addr = map->addr;
+    }
+    return map;
 }
 
 static void clear(uint8_t *memory, uint8_t *dirty, size_t pages)
@@ -244,13 +263,17 @@ void world_begin(World *w)
     clear(w->vram, w->dirty_vram, VRAM_SIZE / PAGE);
     memset(w->mode, PAGE_MAPPED, sizeof(w->mode));
     w->accesses = 0;
+    w->computed = 0;
     w->clock = 0;
     w->hook_at = 0;
+    memset(w->chain, 0, sizeof(w->chain));
+    w->loaded = false;
     w->bus_on = true;
     w->kicked = w->wake = w->poll = w->gone = false;
     if (w->core) {
         vnpu_core_reset(w->core);
         vnpu_wake(w->core);
+        w->core->sync = true;
     } else {
         world_plug(w);
     }
