@@ -2,9 +2,9 @@
 /*
  * Interrupts: one vector for events, the others for fences of queues.
  *
- * A queue has a vector of its own as long as there are a few. Beyond that,
- * vectors buy nothing unless there are processors to handle them at once, and
- * each costs the system a descriptor and its files.
+ * Queues share as many vectors as there are processors to handle them at once.
+ * More buy nothing, and each costs the system a descriptor and its files, which
+ * take long to remove.
  */
 
 #include <linux/interrupt.h>
@@ -14,9 +14,6 @@
 
 #include "vnpu_device.h"
 #include "vnpu_ring.h"
-
-/* Vectors for queues on a machine with few processors. */
-#define VNPU_QUEUE_VECTORS	4u
 
 static irqreturn_t vnpu_irq_handler(int irq, void *data)
 {
@@ -104,9 +101,8 @@ static int vnpu_irq_init_vector(struct vnpu_device *vdev, u32 index)
 
 int vnpu_irq_init(struct vnpu_device *vdev)
 {
-	u32 useful = max(VNPU_QUEUE_VECTORS, num_online_cpus());
 	u32 want = min(vnpu_read32(vdev, VNPU_REG_VECTORS),
-		       min(vdev->num_queues, useful) + 1);
+		       min(vdev->num_queues, num_online_cpus()) + 1);
 	int i, count, ret;
 
 	if (!want)
