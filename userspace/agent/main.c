@@ -161,6 +161,11 @@ int main(void)
 	setenv("PATH", "/bin:/sbin", 1);
 	/* From here on, everything that the kernel says belongs in the log. */
 	write_file("/proc/sys/kernel/printk", "8");
+	/*
+	 * Newer kernels have a timer for the end of each task's slice. To program it
+	 * at each switch is a tenth of an emulated guest's time, and ticks do as well.
+	 */
+	write_file("/sys/kernel/debug/sched/features", "NO_HRTICK");
 	modules_load("/etc/vnpu/modules");
 	if (command_line_has("vnpu.shell"))
 		run_shell();
