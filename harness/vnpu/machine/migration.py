@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from vnpu.base import deadline
 from vnpu.base.errors import RigError
 from vnpu.machine.qmp import Qmp
 
 #: memory in shared files stays where it is; private memory goes with the state
 IGNORE_SHARED = ("x-ignore-shared",)
 _TIMEOUT_S = 120.0
+_PAUSE_S = 0.001
 
 
 def save(qmp: Qmp, path: Path, capabilities: Sequence[str] = IGNORE_SHARED) -> None:
@@ -19,6 +22,12 @@ def save(qmp: Qmp, path: Path, capabilities: Sequence[str] = IGNORE_SHARED) -> N
     _prepare(qmp, capabilities)
     qmp.cmd("migrate", {"uri": f"file:{path}"})
     _await_end(qmp)
+    # Until then QEMU takes no command that has the machine go on.
+    ends = time.monotonic() + deadline.scaled(_TIMEOUT_S)
+    while qmp.cmd("query-status")["status"] == "finish-migrate":
+        if time.monotonic() > ends:
+            raise RigError("QEMU has written the machine's state and does not come to an end")
+        time.sleep(_PAUSE_S)
 
 
 def load(qmp: Qmp, path: Path, capabilities: Sequence[str] = IGNORE_SHARED) -> None:
