@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import struct
 import time
@@ -191,6 +192,44 @@ def test_stop_does_not_wait_for_a_long_packet(npu, ctx, wide, what):
     queue.reset()
 
 
+def switches(npu: VnpuQtest, task: int | None = None) -> int:
+    """How often threads of QEMU, or one, went to sleep so far."""
+    tasks = Path(f"/proc/{npu.machine.pid}/task")
+    total = 0
+    for folder in [tasks / str(task)] if task else tasks.iterdir():
+        text = (folder / "status").read_text()
+        total += int(text.split("voluntary_ctxt_switches:")[1].split()[0])
+    return total
+
+
+def cpu_seconds(npu: VnpuQtest) -> float:
+    """CPU time of QEMU's main thread."""
+    pid = npu.machine.pid
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+@pytest.mark.parametrize("what", ["reduce", "gemm", "copy", "copy-2d"])
+def test_preparation_of_a_packet_leaves_gaps(npu, ctx, wide, what):
+    """An access waits for no more than the main loop does between two sleeps: not 5 ms."""
+    packet = {
+        "reduce": long_reduce(wide, wide + 4 * GIB),
+        "gemm": long_gemm(wide, "F32"),
+        "copy": Copy(src=wide, dst=wide + 4 * GIB, size=GIB),
+        "copy-2d": Copy2d(rows=1 << 20, src=wide, dst=wide + 128 * GIB, src_stride=8192,
+                          dst_stride=8192, row_bytes=1),
+    }[what]  # fmt: skip
+    queue = npu.queue(2, ctx=ctx, kind=EngineType.COPY if "copy" in what else EngineType.TENSOR)
+    at, size = queue.commands(packet)
+    queue.put(RingIndirect(addr=at, size=size))
+    gaps, used = switches(npu, npu.machine.pid), cpu_seconds(npu)
+    queue.doorbell()
+    time.sleep(0.5)
+    gaps, used = switches(npu, npu.machine.pid) - gaps, cpu_seconds(npu) - used
+    # sanitizers make all of it slower
+    assert used / gaps < (50e-3 if os.environ.get("VNPU_SANITIZE") else 5e-3)
+    queue.reset()
+
+
 def test_row_that_is_reduced_in_parts(each_npu):
     """With sync=on a part is 4096 elements: sums go over from one to the next."""
     ctx = each_npu.context(1)
@@ -219,22 +258,6 @@ def test_row_that_migrates(launch, npu, ctx, tmp_path):
 
 
 # Between the device and vCPUs
-
-
-def switches(npu: VnpuQtest, task: int | None = None) -> int:
-    """How often threads of QEMU, or one, went to sleep so far."""
-    tasks = Path(f"/proc/{npu.machine.pid}/task")
-    total = 0
-    for folder in [tasks / str(task)] if task else tasks.iterdir():
-        text = (folder / "status").read_text()
-        total += int(text.split("voluntary_ctxt_switches:")[1].split()[0])
-    return total
-
-
-def cpu_seconds(npu: VnpuQtest) -> float:
-    """CPU time of QEMU's main thread."""
-    pid = npu.machine.pid
-    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def test_storm_of_packets_leaves_gaps(npu):
