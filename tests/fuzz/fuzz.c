@@ -286,6 +286,8 @@ static void do_load(World *w, const Record *r, const uint8_t *data, unsigned len
     }
     c->loading = true;
     w->loaded = true;
+    /* what runs next is no part of what ran before, though the core counts on */
+    memset(w->chain, 0, sizeof(w->chain));
     if (r->a & 2) {
         load_commands(&c->queue[r->c % VNPU_MAX_QUEUES], rest, len - fields * sizeof(Record));
     }
