@@ -4,7 +4,9 @@
 import gc
 
 import pytest
+from bindspace import Held, Space
 from calls import Calls
+from foreign import ForeignFence
 
 from vnpu.accel import Device
 from vnpu.hw.holds import Holds
@@ -33,6 +35,24 @@ def holds(machine):
     made = Holds(monitor)
     yield made
     made.clear()
+
+
+@pytest.fixture
+def foreign(guest):
+    """A fence of another driver."""
+    return ForeignFence(guest)
+
+
+@pytest.fixture
+def held(npu):
+    """A job that waits, for binds that wait for it."""
+    return Held(npu)
+
+
+@pytest.fixture
+def space(npu):
+    """An address space with two bind queues."""
+    return Space(npu)
 
 
 @pytest.fixture

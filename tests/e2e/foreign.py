@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vgem import Vgem
 
 from vnpu.accel import Device, Syncobj
@@ -43,6 +45,23 @@ def take(holder: Process, proc: Process, fd: int) -> int:
     """A descriptor of another process."""
     pidfd = holder.syscall("pidfd_open", proc.pid, 0)
     return holder.syscall("pidfd_getfd", pidfd, fd, 0)
+
+
+class KeptFiles:
+    """Sync files of a process, kept by another one beyond its end."""
+
+    def __init__(self, holder: Process, proc: Process, files: Sequence[int]) -> None:
+        self._holder = holder
+        self._files = [take(holder, proc, fd) for fd in files]
+
+    def statuses(self) -> list[int]:
+        """Of each; see ``status``."""
+        return [status(self._holder, fd) for fd in self._files]
+
+    def wait(self, timeout_ms: int = 20000) -> None:
+        """Until all have signalled."""
+        for fd in self._files:
+            assert self._holder.poll({fd: 1}, timeout_ms=timeout_ms)
 
 
 def status(proc: Process, sync_file: int) -> int:

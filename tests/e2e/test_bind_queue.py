@@ -27,16 +27,6 @@ BASE = 1 << 40
 HUGE = 2 * MIB
 
 
-@pytest.fixture
-def held(npu):
-    return Held(npu)
-
-
-@pytest.fixture
-def space(npu):
-    return Space(npu)
-
-
 @pytest.mark.parametrize("distance", [PAGE, HUGE, 1 << 30, 1 << 39], ids=hex)
 def test_queues_do_not_wait_for_each_other(held, space, distance):
     """Each way round, and where neither finds a page table that is there already."""

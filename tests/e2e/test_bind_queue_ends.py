@@ -5,7 +5,7 @@ import errno
 
 import pytest
 from bindspace import Held, Space
-from foreign import ForeignFence, open_beside, status, take
+from foreign import KeptFiles, open_beside, status
 from support import (
     DRIVER,
     GIVEN_UP,
@@ -25,21 +25,6 @@ from vnpu.accel import BIND, COPY, Device
 from vnpu.hw.packets import Nop
 
 BASE = 1 << 40
-
-
-@pytest.fixture
-def held(npu):
-    return Held(npu)
-
-
-@pytest.fixture
-def space(npu):
-    return Space(npu)
-
-
-@pytest.fixture
-def foreign(guest):
-    return ForeignFence(guest)
 
 
 def test_destroyed_queue_carries_out_what_it_has(held, space):
@@ -86,43 +71,33 @@ def test_destroyed_queues_count_until_their_binds_are_over(held, space):
     queues[-1].submit([Nop()]).wait()
 
 
-class Leaver:
-    """A client that is gone, with binds of two queues that wait for another driver."""
-
-    def __init__(self, foreign, holder):
-        dev, sync = open_beside(foreign)
-        space = Space(dev)
-        fences = [space.map(BASE, queue=queue, waits=[sync]) for queue in (None, space.queue, None)]
-        fences.append(space.unmap(BASE, queue=space.queue))
-        files = [fence.syncobj.export_sync_file() for fence in fences]
-        self.holder = holder
-        self.files = [take(holder, dev.proc, fd) for fd in files]
-        kill(dev.proc)
-
-    def statuses(self):
-        return [status(self.holder, fd) for fd in self.files]
-
-    def wait(self):
-        for fd in self.files:
-            assert self.holder.poll({fd: 1}, timeout_ms=20000)
+def binds_of_who_is_gone(foreign, holder):
+    """Fences of a client that is gone, of binds of two queues that wait for another driver."""
+    dev, sync = open_beside(foreign)
+    space = Space(dev)
+    fences = [space.map(BASE, queue=queue, waits=[sync]) for queue in (None, space.queue, None)]
+    fences.append(space.unmap(BASE, queue=space.queue))
+    files = KeptFiles(holder, dev.proc, [fence.syncobj.export_sync_file() for fence in fences])
+    kill(dev.proc)
+    return files
 
 
 def test_binds_of_who_is_gone_are_carried_out(guest, npu, foreign):
-    leaver = Leaver(foreign, guest.spawn())
+    files = binds_of_who_is_gone(foreign, guest.spawn())
     pause(npu, 100)
-    assert leaver.statuses() == [0, 0, 0, 0]
+    assert files.statuses() == [0, 0, 0, 0]
     foreign.signal()
-    leaver.wait()
-    assert leaver.statuses() == [1, 1, 1, 1]
+    files.wait()
+    assert files.statuses() == [1, 1, 1, 1]
 
 
 def test_driver_and_module_go_while_binds_wait(guest, foreign):
     """Neither is kept by them; the module is until they are over."""
-    leaver = Leaver(foreign, guest.spawn())
+    files = binds_of_who_is_gone(foreign, guest.spawn())
     guest.write_file(f"{DRIVER}/unbind", pci_address(guest).encode())
     foreign.signal()
-    leaver.wait()
-    assert set(leaver.statuses()) == {-errno.ENODEV}
+    files.wait()
+    assert set(files.statuses()) == {-errno.ENODEV}
     guest.rmmod("vnpu")
     guest.insmod("vnpu")
 

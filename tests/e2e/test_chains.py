@@ -4,7 +4,7 @@
 import errno
 
 import pytest
-from foreign import ForeignFence, status, take
+from foreign import KeptFiles, take
 from support import MIB, PAGE, Copier, Gate, check_words, pause
 
 from vnpu.accel import SYSTEM, VRAM, Bo, Device, Fence
@@ -12,16 +12,10 @@ from vnpu.hw.packets import Copy, Fill, Nop
 from vnpu.uapi import abi
 
 
-@pytest.fixture
-def foreign(guest):
-    return ForeignFence(guest)
-
-
 class Chain:
     """Map when another driver says so, then write there, then unmap, with nothing kept for it."""
 
     def __init__(self, foreign, holder):
-        self.holder = holder
         self.dev = dev = Device.open(foreign.holder.fork())
         sync = dev.syncobj_create()
         sync.import_sync_file(foreign.sync_file)
@@ -35,26 +29,19 @@ class Chain:
         c.vm.unbind(va, PAGE, waits=[job], signals=[unbound], asynchronous=True)
         self.word = holder.mmap(PAGE, fd=take(holder, dev.proc, bo.export()))
         files = [s.export_sync_file() for s in (bound, job.syncobj, unbound)]
-        self.files = [take(holder, dev.proc, fd) for fd in files]
+        self.files = KeptFiles(holder, dev.proc, files)
         bo.close()
         c.queue.destroy()
         c.vm.destroy()
-
-    def statuses(self):
-        return [status(self.holder, fd) for fd in self.files]
-
-    def wait(self):
-        for fd in self.files:
-            assert self.holder.poll({fd: 1}, timeout_ms=20000)
 
 
 def test_map_write_unmap_behind_another_driver(guest, npu, foreign):
     chain = Chain(foreign, guest.spawn())
     pause(npu, 100)
-    assert chain.statuses() == [0, 0, 0] and chain.word.read_u32() == 0
+    assert chain.files.statuses() == [0, 0, 0] and chain.word.read_u32() == 0
     foreign.signal()
-    chain.wait()
-    assert chain.statuses() == [1, 1, 1] and chain.word.read_u32() == 7
+    chain.files.wait()
+    assert chain.files.statuses() == [1, 1, 1] and chain.word.read_u32() == 7
 
 
 def test_map_write_unmap_of_who_is_gone(guest, npu, foreign):
@@ -63,10 +50,10 @@ def test_map_write_unmap_of_who_is_gone(guest, npu, foreign):
     chain.dev.proc.kill(9)
     chain.dev.proc.wait()
     pause(npu, 100)
-    assert chain.statuses()[0] == 0 and chain.word.read_u32() == 0
+    assert chain.files.statuses()[0] == 0 and chain.word.read_u32() == 0
     foreign.signal()
-    chain.wait()
-    assert chain.statuses() == [1, -errno.ECANCELED, 1] and chain.word.read_u32() == 0
+    chain.files.wait()
+    assert chain.files.statuses() == [1, -errno.ECANCELED, 1] and chain.word.read_u32() == 0
 
 
 @pytest.mark.machine(vram=64 * MIB, aperture=64 * MIB)

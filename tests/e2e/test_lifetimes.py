@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from foreign import ForeignFence, open_beside, status, take
+from foreign import KeptFiles, open_beside, take
 from support import (
     DRIVER,
     MIB,
@@ -24,11 +24,6 @@ from vnpu.accel import COPY, SYSTEM, VRAM, Device
 from vnpu.base.deadline import scaled
 from vnpu.hw.packets import Fill, Nop
 from vnpu.uapi import abi
-
-
-@pytest.fixture
-def foreign(guest):
-    return ForeignFence(guest)
 
 
 def wait_until(condition):
@@ -133,17 +128,16 @@ def test_end_of_a_file_ends_jobs_of_destroyed_queues(guest, npu):
         c.queue.submit(Gate(dev, c.vm).packets()),
         c.queue.submit([Fill(pattern=1, dst=va, size=PAGE)]),
     ]
-    files = [take(holder, dev.proc, fence.syncobj.export_sync_file()) for fence in fences]
+    files = KeptFiles(holder, dev.proc, [fence.syncobj.export_sync_file() for fence in fences])
     memory = holder.mmap(PAGE, fd=take(holder, dev.proc, word.export()))
     c.queue.destroy()
     pause(npu, 100)
-    assert [status(holder, fd) for fd in files] == [0, 0], "they do not end with the queue"
+    assert files.statuses() == [0, 0], "they do not end with the queue"
     start = uptime(guest)
     kill(dev.proc)
-    for fd in files:
-        assert holder.poll({fd: 1}, timeout_ms=5000)
-        assert status(holder, fd) == -errno.ECANCELED
-    assert uptime(guest) - start < 5, "nobody waited for the time that a job may take"
+    files.wait(timeout_ms=5000)
+    assert files.statuses() == [-errno.ECANCELED] * 2
+    assert uptime(guest) - start < 1.5, "somebody waited for the time that a job may take"
     assert memory.read_u32() == 0
 
 
