@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from vnpu.machine import rundir
-from vnpu.qtest import Context, QtestMachine, VnpuQtest
+from vnpu.qtest import Context, QtestMachine, VnpuQtest, pci
 from vnpu.qtest.npu import VRAM, device
 from vnpu.qtest.protocol import QtestProtocol
 
@@ -103,6 +103,56 @@ def each_npu(
     if request.param == "sync":
         properties["sync"] = "on"
     return VnpuQtest(launch([device(**properties)]))
+
+
+class Errors:
+    """A device behind a port that listens to it (Advanced Error Reporting)."""
+
+    _SLOT = 6
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self.machine = self.another()
+        self.port = pci.RootPort(self.machine.qtest, self._SLOT)
+        self.npu = VnpuQtest(self.machine, 0, bus=self.port.BUS)
+        self.aer = self.npu.pci.extended_capability(pci.EXT_CAP_AER)
+        self.express = self.npu.pci.capability(pci.CAP_EXPRESS)
+        self.root = self.port.extended_capability(pci.EXT_CAP_AER)
+        self.npu.pci.write16(self.express + pci.EXPRESS_DEVCTL, pci.DEVCTL_REPORT)
+        express = self.port.capability(pci.CAP_EXPRESS)
+        self.port.write16(express + pci.EXPRESS_DEVCTL, pci.DEVCTL_REPORT)
+        # errors of the bus behind it are passed on
+        self.port.write16(pci.BRIDGE_CONTROL, pci.BRIDGE_SERR)
+        self.port.write_extended(self.root + pci.AER_ROOT_COMMAND, 7)
+
+    def another(self, **kwargs: Any) -> QtestMachine:
+        """One more machine of this kind."""
+        devices = [pci.RootPort.device(self._SLOT), device(bus="rp", addr="0")]
+        return self._launch([*devices, "vm-rewind,id=rewind"], pci.RootPort.NATIVE, **kwargs)
+
+    def move_to(self, machine: QtestMachine) -> None:
+        """Go on in *machine*, which has taken over the state."""
+        self.machine = machine
+        self.npu.move_to(machine)
+        self.port.qtest = machine.qtest
+
+    def inject(self, *words: str) -> None:
+        """Have QEMU make an error of the device: its name, dwords of header and prefix."""
+        line = " ".join(("pcie_aer_inject_error npu", *words))
+        said = self.machine.qmp("human-monitor-command", **{"command-line": line})
+        assert said.startswith("OK"), said
+
+    def status(self, register: int) -> int:
+        return self.npu.pci.read_extended(self.aer + register)
+
+    def at_root(self) -> int:
+        """What the port has received: bits of its root error status."""
+        return self.port.read_extended(self.root + pci.AER_ROOT_STATUS) & 0x7F
+
+
+@pytest.fixture
+def errors(launch: Launch) -> Errors:
+    return Errors(launch)
 
 
 @pytest.fixture

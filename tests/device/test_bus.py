@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from vnpu.hw import const
@@ -12,10 +10,9 @@ from vnpu.hw.codes import Access, EngineType, Fault
 from vnpu.hw.packets import Copy, Fill, Gemm, RingFence, RingNop, Signal
 from vnpu.hw.regs import Reg
 from vnpu.qtest import VnpuQtest, pci
-from vnpu.qtest.npu import PHYS_VRAM, device
+from vnpu.qtest.npu import PHYS_VRAM
 
 NOWHERE = 0x70000000
-PORT_SLOT = 6
 
 
 def master_abort(npu: VnpuQtest) -> bool:
@@ -114,37 +111,6 @@ def test_read_without_bus_mastering_is_not_on_the_bus(npu):
 # Advanced error reporting
 
 
-class Errors:
-    """A device behind a port that listens to it."""
-
-    def __init__(self, launch: Any) -> None:
-        machine = launch([pci.RootPort.device(PORT_SLOT), device(bus="rp", addr="0")],
-                         pci.RootPort.NATIVE)  # fmt: skip
-        self.port = pci.RootPort(machine.qtest, PORT_SLOT)
-        self.npu = VnpuQtest(machine, 0, bus=self.port.BUS)
-        self.aer = self.npu.pci.extended_capability(pci.EXT_CAP_AER)
-        self.express = self.npu.pci.capability(pci.CAP_EXPRESS)
-        self.root = self.port.extended_capability(pci.EXT_CAP_AER)
-        self.npu.pci.write16(self.express + pci.EXPRESS_DEVCTL, pci.DEVCTL_REPORT)
-        express = self.port.capability(pci.CAP_EXPRESS)
-        self.port.write16(express + pci.EXPRESS_DEVCTL, pci.DEVCTL_REPORT)
-        # errors of the bus behind it are passed on
-        self.port.write16(pci.BRIDGE_CONTROL, pci.BRIDGE_SERR)
-        self.port.write_extended(self.root + pci.AER_ROOT_COMMAND, 7)
-
-    def status(self, register: int) -> int:
-        return self.npu.pci.read_extended(self.aer + register)
-
-    def at_root(self) -> int:
-        """What the port has received: bits of its root error status."""
-        return self.port.read_extended(self.root + pci.AER_ROOT_STATUS) & 0x7F
-
-
-@pytest.fixture
-def errors(launch: Any) -> Errors:
-    return Errors(launch)
-
-
 def test_no_errors_without_a_cause(errors):
     errors.npu.queue(2).run_entries(RingNop())
     assert (errors.status(pci.AER_UNCORRECTABLE), errors.at_root()) == (0, 0)
@@ -182,6 +148,24 @@ def test_read_that_registers_do_not_have(errors, offset, size):
     assert errors.at_root() & 1, "a correctable error"
 
 
+@pytest.mark.parametrize("name", ["", "COMP_TIME", "DLP"], ids=["own", "nonfatal", "fatal"])
+def test_an_error_changes_nothing_but_what_tells_of_it(errors, name):
+    """The link's capabilities are beside the status, and are as wide as they were."""
+    function = errors.npu.pci
+    before = function.space()
+    if name:
+        errors.inject(name)
+    else:
+        errors.npu.qtest.write_int(errors.npu.regs, 0, 1)
+    log = {errors.aer + pci.AER_HEADER + 4 * i for i in range(4)}
+    telling = {pci.COMMAND, errors.express + pci.EXPRESS_DEVCTL, *log,
+               errors.aer + pci.AER_UNCORRECTABLE, errors.aer + pci.AER_CONTROL}  # fmt: skip
+    after = function.space()
+    changed = {4 * i for i in range(len(before)) if before[i] != after[i]}
+    assert changed <= telling
+    assert before[errors.express + pci.EXPRESS_LNKCAP >> 2] & 0xFFFF
+
+
 def test_errors_are_told_only_if_wanted(errors):
     npu = errors.npu
     npu.pci.write16(errors.express + pci.EXPRESS_DEVCTL, 0)
@@ -193,9 +177,7 @@ def test_errors_are_told_only_if_wanted(errors):
 @pytest.mark.parametrize("name", ["POISON_TLP", "COMP_TIME", "COMP_ABORT"])
 def test_errors_that_a_tester_injects(errors, name):
     """By QEMU's own command, for what the device never does by itself."""
-    errors.npu.machine.qmp(
-        "human-monitor-command", **{"command-line": f"pcie_aer_inject_error npu {name}"}
-    )
+    errors.inject(name)
     assert errors.status(pci.AER_UNCORRECTABLE)
     assert errors.at_root() & 4
 

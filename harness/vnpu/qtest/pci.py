@@ -27,6 +27,7 @@ PM_CONTROL = 4
 EXPRESS_DEVCAP = 4
 EXPRESS_DEVCTL = 8
 EXPRESS_DEVSTA = 10
+EXPRESS_LNKCAP = 12
 DEVCAP_FLR = 1 << 28
 DEVCTL_FLR = 1 << 15
 #: report correctable, nonfatal, fatal errors and unsupported requests
@@ -35,12 +36,16 @@ STATUS_REC_MASTER_ABORT = 1 << 29
 AER_UNCORRECTABLE = 0x04
 AER_CORRECTABLE = 0x10
 AER_CORRECTABLE_MASK = 0x14
+AER_CONTROL = 0x18
 AER_HEADER = 0x1C
 AER_ROOT_COMMAND = 0x2C
 AER_ROOT_STATUS = 0x30
 AER_ROOT_SOURCE = 0x34
+AER_PREFIX = 0x38
 AER_UNSUPPORTED = 1 << 20
 AER_ADVISORY = 1 << 13
+#: of AER_CONTROL: there is a log of prefixes as well
+AER_PREFIX_LOGGED = 1 << 11
 MSIX_ENABLE = 1 << 31
 MSIX_MASK_ALL = 1 << 30
 
@@ -48,6 +53,7 @@ EXPRESS_SLTCTL = 0x18
 SLTCTL_POWER_OFF = 0x0700
 SLTCTL_POWER_ON = 0x0100
 
+_CONFIG_BYTES = 4096
 _ECAM = 0xB0000000
 _MCH_PCIEXBAR = 0x60
 
@@ -92,6 +98,10 @@ class PciFunction:
 
     def write_extended(self, offset: int, value: int) -> None:
         self.qtest.write_int(self.mapped(offset), value, 4)
+
+    def space(self) -> list[int]:
+        """All dwords of its configuration space."""
+        return [self.read_extended(offset) for offset in range(0, _CONFIG_BYTES, 4)]
 
     def bar_size(self, bar: int) -> int:
         """Bytes of a BAR, zero if there is none. Leaves it as it was."""
