@@ -492,6 +492,20 @@ static bool vnpu_init_pm(PCIDevice *pci, Error **errp)
     return true;
 }
 
+/*
+ * Nobody but the device writes the log of errors. So it is no part of what has
+ * to be equal in the device that a state was saved of.
+ */
+static void vnpu_init_error_log(PCIDevice *pci)
+{
+    uint8_t *cmask = pci->cmask + AER_CAP_OFFSET;
+
+    pci_long_test_and_clear_mask(cmask + PCI_ERR_CAP,
+                                 PCI_ERR_CAP_FEP_MASK | PCI_ERR_CAP_TLP);
+    memset(cmask + PCI_ERR_HEADER_LOG, 0, PCI_ERR_HEADER_LOG_SIZE);
+    memset(cmask + PCI_ERR_TLP_PREFIX_LOG, 0, PCI_ERR_TLP_PREFIX_LOG_SIZE);
+}
+
 static bool vnpu_init_express(PCIDevice *pci, Error **errp)
 {
     if (pcie_endpoint_cap_init(pci, PCIE_CAP_OFFSET) < 0) {
@@ -507,6 +521,7 @@ static bool vnpu_init_express(PCIDevice *pci, Error **errp)
         pcie_cap_exit(pci);
         return false;
     }
+    vnpu_init_error_log(pci);
     return true;
 }
 

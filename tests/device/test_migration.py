@@ -17,7 +17,7 @@ from vnpu.hw import golden, regs
 from vnpu.hw.codes import Dtype, EngineType, Fault, QueueState
 from vnpu.hw.packets import Copy, Eltwise, Fill, Gemm, Nop, RingNop, Signal, Wait
 from vnpu.hw.regs import REGISTERS, EngineReg, QueueReg, Reg
-from vnpu.qtest import QtestMachine, Queue, VnpuQtest
+from vnpu.qtest import QtestMachine, Queue, VnpuQtest, pci
 from vnpu.qtest.npu import PHYS_VRAM, VRAM, device
 
 MS = 1_000_000
@@ -440,3 +440,62 @@ def test_function_level_reset_goes_on(npu, move):
     assert npu.pci.read(0) == 0xFFFFFFFF
     npu.qtest.clock_step(1 * MS)
     assert npu.pci.read(0) != 0xFFFFFFFF
+
+
+# Errors on the bus
+
+
+def test_error_log_of_a_device_on_the_root_bus(npu, move):
+    """The device alone has written it, and a new one has another."""
+    aer = npu.pci.extended_capability(pci.EXT_CAP_AER)
+    npu.qtest.write_int(npu.regs + Reg.SCRATCH + 1, 0xFF, 1)
+    before = npu.pci.space()
+    assert before[aer + pci.AER_UNCORRECTABLE >> 2] == pci.AER_UNSUPPORTED
+    move(npu)
+    assert npu.pci.space() == before
+    assert npu.pci.read_extended(aer + pci.AER_HEADER) == 0x40000001
+    npu.queue(2).run(Nop())
+
+
+#: an access that is too narrow; and what only a tester makes, with all that can be logged
+ERRORS = {
+    "write": lambda errors: errors.npu.qtest.write_int(errors.npu.regs, 0, 1),
+    "injected": lambda errors: errors.inject(
+        "POISON_TLP", *(f"{0x11111111 * n:#x}" for n in range(1, 9))
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ERRORS)
+def test_errors_that_were_told_to_the_port(errors, shared_folder, how):
+    """Log and status of the device, and what the port has heard from whom."""
+    state = shared_folder / "state"
+    ERRORS[how](errors)
+    before = errors.npu.pci.space(), errors.port.space()
+    assert errors.at_root() & 0x24 == 0x24, "an uncorrectable error, nonfatal"
+    assert errors.status(pci.AER_HEADER) and errors.status(pci.AER_CONTROL) & 0x1F
+    prefixes = how == "injected"
+    assert bool(errors.status(pci.AER_PREFIX)) == prefixes
+    assert bool(errors.status(pci.AER_CONTROL) & pci.AER_PREFIX_LOGGED) == prefixes
+    errors.machine.save(state)
+    target = errors.another(incoming=True)
+    target.load(state)
+    errors.move_to(target)
+    assert (errors.npu.pci.space(), errors.port.space()) == before
+    errors.npu.queue(2).run(Nop())
+
+
+@pytest.mark.parametrize("how", ERRORS)
+def test_errors_that_came_after_the_state(errors, shared_folder, how):
+    """Rewound to before them: nothing tells of them."""
+    state = shared_folder / "state"
+    before = errors.npu.pci.space(), errors.port.space()
+    errors.machine.save(state)
+    errors.machine.qmp("cont")
+    ERRORS[how](errors)
+    assert errors.npu.pci.space() != before[0] and errors.port.space() != before[1]
+    rewind = {"path": "/machine/peripheral/rewind", "property": "state", "value": str(state)}
+    errors.machine.qmp("qom-set", **rewind)
+    errors.machine.qmp("cont")
+    assert (errors.npu.pci.space(), errors.port.space()) == before
+    errors.npu.queue(2).run(Nop())
